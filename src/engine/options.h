@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the user asked for. Filled once by the command line, the configuration files, or a
+ * request to the service; const from then on. Each field belongs to one row of the option table
+ * (cli/option_table.c). Strings live as long as the program's run.
+ *
+ * Options that torpor doesn't support yet have no field: the table refuses them by name.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum verb {
+	VERB_NONE = 0,
+	VERB_DUMP,
+	VERB_RESTORE,
+	VERB_CHECK,
+	/* Known commands that are refused by name: */
+	VERB_PRE_DUMP,
+	VERB_LAZY_PAGES,
+	VERB_PAGE_SERVER,
+	VERB_SERVICE,
+	VERB_SWRK,
+	VERB_DEDUP,
+	VERB_CPUINFO,
+	/* Gone from the command line that we follow; exit status 255: */
+	VERB_EXEC,
+	VERB_SHOW,
+	VERB_MAX,
+};
+
+/* How a file is compared with what the image says. By build id isn't among them yet. */
+enum file_validation { VALIDATE_FILESIZE = 0 };
+
+/* What is done about cgroups: tasks are restored into torpor's own cgroup in any case. */
+enum cgroup_mode { CGROUP_DEFAULT = 0, CGROUP_NONE, CGROUP_IGNORE };
+
+/* What keeps packets from the tree while it is frozen: nothing needs it yet. */
+enum network_lock { NETWORK_LOCK_DEFAULT = 0, NETWORK_LOCK_SKIP };
+
+/* Usable with the macros of base/vec.h. */
+struct str_list {
+	const char **data;
+	size_t len, cap;
+};
+
+struct options {
+	enum verb verb;
+
+	/* where */
+	pid_t pid;		/* --tree; 0: not given */
+	const char *images_dir; /* --images-dir; "." */
+	const char *work_dir;	/* --work-dir; NULL: the images directory */
+	const char *log_file;	/* --log-file; NULL: stderr, "-": stdout */
+	int verbosity;		/* -v; 2, see enum log_level */
+	const char *pidfile;	/* --pidfile; restore writes the root task's pid there */
+	int status_fd;		/* --status-fd; -1: none. Only servers write to it */
+	struct str_list scripts; /* --action-script, in order of appearance; run last to first */
+	bool unprivileged;
+	bool deprecated;
+	bool display_stats;
+
+	/* dump */
+	bool leave_running;
+	bool leave_stopped; /* restore too */
+	bool link_remap;
+	uint64_t ghost_limit;	   /* bytes; UINT64_MAX: none */
+	unsigned int timeout_s;	   /* for freezing and collecting; 0: none */
+	const char *freeze_cgroup; /* NULL, or the directory of a freezer cgroup */
+
+	/* dump and restore */
+	bool shell_job;
+	bool evasive_devices;
+	enum file_validation file_validation;
+	enum cgroup_mode manage_cgroups;
+	enum network_lock network_lock;
+
+	/* restore */
+	bool detached;
+	bool restore_sibling;
+	bool skip_file_rwx_check;
+	bool exec_cmd;
+	char **exec_argv; /* terminated by NULL; only with exec_cmd */
+	bool dry_run;
+
+	/* check (with pid set: check --tree) */
+	bool check_extra;
+	bool check_experimental;
+	const char *feature; /* NULL, or the one that is asked for */
+};
+
+/* Everything at its default. */
+#define OPTIONS_DEFAULT                                                                            \
+	((struct options){.images_dir = ".",                                                       \
+			  .verbosity = 2,                                                          \
+			  .status_fd = -1,                                                         \
+			  .ghost_limit = UINT64_MAX,                                               \
+			  .timeout_s = 10})

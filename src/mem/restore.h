@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Building an address space from outside.
+ *
+ * Order for a tree: build of the parent, then the child is forked (it starts as a copy of the
+ * parent: pages are shared copy-on-write), then build of the child brings that copy to what the
+ * child's image says: what isn't the child's is unmapped, pages that equal the parent's stay
+ * shared, only different ones are written. rmem_finish comes after the last fork of the task.
+ */
+#pragma once
+
+#include "image/image.h"
+#include "image/pages.h"
+#include "mem/vma.h"
+#include "remote/target.h"
+
+/* The memory of one task, as its images say, validated. */
+struct rmem {
+	uint32_t vpid;
+	vma_vec vmas;
+	struct pagemap *pages;
+	uint64_t start_code, end_code, start_data, end_data, start_stack, start_brk, brk;
+	uint64_t arg_start, arg_end, env_start, env_end;
+	const uint64_t *auxv;
+	size_t nauxv;
+	int dumpable;
+	bool has_thp_disabled, thp_disabled;
+	uint32_t exe_file_id;
+};
+
+MUST_USE int rmem_load(const struct img_dir *dir, uint32_t vpid, struct arena *a,
+		       struct rmem **ret, struct err *err);
+void rmem_free(struct rmem *m);
+
+/* A range of len bytes that is free in all of them (and far from stacks that may grow). */
+MUST_USE int rmem_find_hole(struct rmem *const *all, size_t n, uint64_t len, uint64_t *ret,
+			    struct err *err);
+
+/* How mem/ gets at files: the engine passes file/'s functions in. */
+struct mem_opener {
+	void *ctx;
+	/* Our own descriptor (the callee keeps it) of this file entry for mmap with fdflags. */
+	int (*open)(void *ctx, uint32_t file_id, uint32_t fdflags, struct err *err);
+};
+
+struct rmem_stats {
+	uint64_t pages_restored, pages_compared, pages_skipped_cow;
+};
+
+/*
+ * Maps and fills. `base` is what the task's address space holds now: the rmem of the task that it
+ * was forked from, or NULL if it is empty. Its leader is entered; its fd table is empty but for
+ * the mailbox, and is so again afterwards.
+ */
+MUST_USE int rmem_build(struct target *t, const struct rmem *m, const struct rmem *base,
+			const struct mem_opener *opener, struct rmem_stats *stats, struct err *err);
+/* vDSO and vvar, final protections, madvise, mlock, guards, PR_SET_MM_MAP (exe, brk, auxv, ...). */
+MUST_USE int rmem_finish(struct target *t, const struct rmem *m, const struct mem_opener *opener,
+			 struct err *err);
+/* dumpable and THP: after credentials, whose change resets dumpable. */
+MUST_USE int rmem_finish_late(struct target *t, const struct rmem *m, struct err *err);

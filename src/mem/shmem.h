@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Contents of shared memory objects (anonymous shared memory, memfd): pagemap-shmem-<shmid>.
+ */
+#pragma once
+
+#include "image/image.h"
+#include "mem/dump.h"
+
+/* Writes the data of `fd` (SEEK_DATA/SEEK_HOLE; zero pages left out). Nothing if size is 0. */
+MUST_USE int shmem_dump(const struct img_dir *dir, int fd, uint64_t shmid, uint64_t size,
+			struct mem_stats *stats, struct err *err);
+/* Fills a fresh object of that size. An absent pagemap means all zero. */
+MUST_USE int shmem_fill(const struct img_dir *dir, int fd, uint64_t shmid, uint64_t size,
+			struct err *err);
+/* A fresh object of MAP_SHARED|MAP_ANONYMOUS kind ("/dev/zero (deleted)" in maps), read-write. */
+MUST_USE int shmem_create_anon(uint64_t size, struct err *err);

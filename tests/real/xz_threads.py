@@ -1,0 +1,53 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""xz with two threads in the middle of a large file: its output unpacks to the same bytes."""
+
+import hashlib
+import os
+import random
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "lib"))
+from freeze import expect, need, run  # noqa: E402
+
+SIZE_MIB = int(os.environ.get("TORPOR_XZ_MIB", "200"))
+
+
+def make_input(path):
+    """Half-way compressible: random MiBs, some repeated with small changes."""
+    noise, digest, blocks = random.Random(1), hashlib.sha256(), []
+    with open(path, "wb") as f:
+        for i in range(SIZE_MIB):
+            if len(blocks) < 4:
+                blocks.append(noise.randbytes(1 << 17) * 8)
+            block = bytearray(blocks[i % 4])
+            for _ in range(2000):
+                block[noise.randrange(1 << 20)] = i & 0xFF
+            digest.update(block)
+            f.write(block)
+    return digest.hexdigest()
+
+
+def test(t):
+    xz = need("xz")
+    digest = make_input(t.path("input"))
+    argv = [xz, "-T2", "-2", "-k", "input"]
+    begin = time.monotonic()
+    t.start(*argv).must_end(limit=120)
+    took = time.monotonic() - begin
+    os.unlink(t.path("input.xz"))
+
+    program = t.start(*argv)
+    program.cycle(run_for=took / (t.rounds + 3))
+    program.must_end(limit=120)
+    unpack = subprocess.Popen([xz, "-dc", t.path("input.xz")], stdout=subprocess.PIPE)
+    unpacked = hashlib.sha256()
+    while chunk := unpack.stdout.read(1 << 20):
+        unpacked.update(chunk)
+    expect(unpack.wait() == 0, "the output is damaged")
+    expect(unpacked.hexdigest() == digest, "the output unpacks to something else")
+
+
+run(test)

@@ -5,10 +5,8 @@
  */
 #pragma once
 
-#include "engine/options.h"
 #include "base/err.h"
-
-#include <stdio.h>
+#include "engine/options.h"
 
 /*
  * The work of `check` without --tree: all features that torpor relies on, or the one of

@@ -49,15 +49,16 @@ struct str_list {
 
 struct options {
 	enum verb verb;
+	char run_id[37]; /* a uuid for this run: in the log's head and in the inventory */
 
 	/* where */
-	pid_t pid;		/* --tree; 0: not given */
-	const char *images_dir; /* --images-dir; "." */
-	const char *work_dir;	/* --work-dir; NULL: the images directory */
-	const char *log_file;	/* --log-file; NULL: stderr, "-": stdout */
-	int verbosity;		/* -v; 2, see enum log_level */
-	const char *pidfile;	/* --pidfile; restore writes the root task's pid there */
-	int status_fd;		/* --status-fd; -1: none. Only servers write to it */
+	pid_t pid;		 /* --tree; 0: not given */
+	const char *images_dir;	 /* --images-dir; "." */
+	const char *work_dir;	 /* --work-dir; NULL: the images directory */
+	const char *log_file;	 /* --log-file; NULL: stderr, "-": stdout */
+	int verbosity;		 /* -v; 2, see enum log_level */
+	const char *pidfile;	 /* --pidfile; restore writes the root task's pid there */
+	int status_fd;		 /* --status-fd; -1: none. Only servers write to it */
 	struct str_list scripts; /* --action-script, in order of appearance; run last to first */
 	bool unprivileged;
 	bool deprecated;

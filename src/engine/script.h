@@ -11,6 +11,8 @@
 #include "engine/options.h"
 #include "image/image.h"
 
+#include <errno.h>
+
 /* The actions' names, for both verbs in the order in which they come. */
 #define SCRIPT_PRE_DUMP		     "pre-dump"
 #define SCRIPT_POST_DUMP	     "post-dump"
@@ -22,6 +24,12 @@
 #define SCRIPT_NETWORK_UNLOCK	     "network-unlock"
 #define SCRIPT_PRE_RESUME	     "pre-resume"
 #define SCRIPT_POST_RESUME	     "post-resume"
+
+/*
+ * What a dump returns (and err->code is) when all went well but a post-dump script: the images
+ * stay, the tree runs on, and the command's exit status is 255.
+ */
+#define DUMP_SCRIPT_FAILED (-ECANCELED)
 
 /*
  * Runs all scripts, the last one given first, each to its end, also when one before it failed.

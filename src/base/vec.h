@@ -29,6 +29,6 @@
 	 &(v)->data[(v)->len++])
 
 #define vec_foreach(it, v)                                                                         \
-	for (__typeof__((v)->data) it = (v)->data; it < (v)->data + (v)->len; it++)
+	for (__typeof__((v)->data + 0) it = (v)->data; it < (v)->data + (v)->len; it++)
 
 #define vec_done(v) (free((v)->data), (v)->data = NULL, (v)->len = (v)->cap = 0)

@@ -19,6 +19,9 @@ struct file_opts {
 	bool evasive_devices;
 	bool shell_job;
 	bool check_only;      /* check --tree: look, don't change anything, report all refusals */
+	/* With check_only: called for each refusal, the collecting goes on. */
+	int (*report)(void *ctx, const struct err *err);
+	void *report_ctx;
 	bool leave_running;   /* link remaps are removed again after the dump */
 	bool skip_rwx_check;  /* restore: don't compare permission bits */
 };

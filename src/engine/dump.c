@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The dump verb, top to bottom in run_dump(). Everything that can be refused is refused before
+ * memory is written; the inventory is written last, so that images without one are those of a
+ * dump that didn't end.
+ */
+#include "engine/engine.h"
+
+#include "base/arena.h"
+#include "base/auto.h"
+#include "base/log.h"
+#include "engine/ids.h"
+#include "engine/script.h"
+#include "engine/stats.h"
+#include "engine/timens.h"
+#include "engine/tree.h"
+#include "file/files.h"
+#include "image/inventory.h"
+#include "image/schema/pstree.pb-c.h"
+#include "mem/dump.h"
+#include "remote/batch.h"
+#include "remote/seize.h"
+#include "task/task.h"
+
+/* One live process of the tree, beside what `target` knows. */
+struct dump_task {
+	struct target *target;
+	struct task_ids ids;
+	struct mem mem;
+};
+
+struct dump {
+	const struct options *o;
+	const struct img_dir *dir;
+	struct arena *arena;
+	struct target_tree tree;
+	struct dump_task *tasks; /* live ones, in tree order */
+	size_t ntasks;
+	struct ids *ids;
+	struct files *files;
+	struct tasks *props;
+	struct mem_stats mem_stats;
+	uint64_t start_us, frozen_us, released_us, memdump_us;
+};
+
+/* ---------------------------------------------------------------- freeze */
+
+static int freeze(struct dump *d, struct err *err)
+{
+	const struct seize_opts opts = {
+		.timeout_ms = (int)MIN(d->o->timeout_s, 1000000u) * 1000,
+		.freeze_cgroup = d->o->freeze_cgroup,
+	};
+
+	d->start_us = stats_now_us();
+	TRY(tree_seize(d->o->pid, &opts, &d->tree, err));
+	d->frozen_us = stats_now_us();
+	d->tasks = arena_array_of(d->arena, struct dump_task, d->tree.n);
+	for (size_t i = 0; i < d->tree.n; i++)
+		if (d->tree.targets[i]->state != TARGET_ZOMBIE)
+			d->tasks[d->ntasks++].target = d->tree.targets[i];
+	log_info("froze %zu processes in %llu us", d->tree.n,
+		 (unsigned long long)(d->frozen_us - d->start_us));
+	if (d->tree.targets[0]->state == TARGET_ZOMBIE)
+		return err_refuse(err, "there is nothing to dump of it", "pid %d (%s) is a zombie",
+				  d->tree.targets[0]->pid, d->tree.targets[0]->comm);
+	return 0;
+}
+
+/* --------------------------------------------------------------- collect */
+
+static int collect_files(struct dump *d, struct dump_task *t, struct err *err)
+{
+	vec_foreach (v, &t->mem.vmas) {
+		if (vma_needs_file(v))
+			TRY(files_dump_mapping(d->files, t->target, v, err));
+	}
+	TRY(files_dump_link(d->files, t->target, "exe", &t->mem.exe_file_id, err));
+	return 0;
+}
+
+/* All that can be seen from outside, with its refusals. */
+static int collect(struct dump *d, struct err *err)
+{
+	uint32_t last_files = ids_own(d->ids)->files;
+
+	for (size_t i = 0; i < d->ntasks; i++) {
+		struct dump_task *t = &d->tasks[i];
+
+		TRY(ids_of(d->ids, t->target, &t->ids, err));
+		TRY(mem_collect(t->target, &t->mem, err));
+		TRY(collect_files(d, t, err));
+		if (t->ids.files > last_files) { /* a table that wasn't met before */
+			last_files = t->ids.files;
+			TRY(files_dump_task(d->files, t->target, t->ids.files, err));
+		}
+		TRY(files_dump_fs(d->files, t->target, err));
+	}
+	return 0;
+}
+
+/* ----------------------------------------------------------------- write */
+
+static int write_task(struct dump *d, struct dump_task *t, struct err *err)
+{
+	TRY(remote_enter(target_leader(t->target), err));
+	TRY(task_dump(d->props, t->target, err));
+	TRY(mem_query(t->target, &t->mem, err));
+	TRY(mem_write_mm(d->dir, t->target, &t->mem, err));
+	return ids_write(d->dir, (uint32_t)t->target->vpid, &t->ids, err);
+}
+
+static int write_tasks(struct dump *d, struct err *err)
+{
+	for (size_t i = 0; i < d->ntasks; i++)
+		TRY(write_task(d, &d->tasks[i], err));
+	for (size_t i = 0; i < d->tree.n; i++)
+		if (d->tree.targets[i]->state == TARGET_ZOMBIE)
+			TRY(task_dump(d->props, d->tree.targets[i], err));
+	return tasks_finish(d->props, err);
+}
+
+static int write_memory(struct dump *d, struct err *err)
+{
+	uint64_t start = stats_now_us();
+
+	for (size_t i = 0; i < d->ntasks; i++)
+		TRY(mem_write_pages(d->dir, d->tasks[i].target, &d->tasks[i].mem, &d->mem_stats,
+				    err));
+	d->memdump_us = stats_now_us() - start;
+	return 0;
+}
+
+static int write_tree_entry(struct dump *d, struct img_writer *w, const struct target *t,
+			    struct err *err)
+{
+	size_t n = t->state == TARGET_ZOMBIE ? 1 : t->nthreads;
+	PstreeEntry e = PSTREE_ENTRY__INIT;
+	auto_free uint32_t *threads = xcalloc(n, sizeof(*threads));
+
+	e.pid = (uint32_t)t->vpid;
+	e.ppid = t == d->tree.targets[0] ? 0 : tree_vppid(&d->tree, t);
+	TRY(tree_session(t, &e.sid, &e.pgid, err));
+	/* A zombie has one thread, number 0. */
+	for (size_t i = 0; i < n && t->state != TARGET_ZOMBIE; i++)
+		threads[i] = (uint32_t)t->threads[i]->vtid;
+	e.n_threads = n;
+	e.threads = threads;
+	return img_put(w, &e.base, err);
+}
+
+static int write_tree(struct dump *d, struct err *err)
+{
+	auto_img_writer struct img_writer *w = NULL;
+
+	TRY(img_create(d->dir, IMG_PSTREE, 0, &w, err));
+	for (size_t i = 0; i < d->tree.n; i++)
+		TRY(write_tree_entry(d, w, d->tree.targets[i], err));
+	return img_close(TAKE_PTR(w), err);
+}
+
+static int write_clocks(struct dump *d, struct err *err)
+{
+	uint32_t own = ids_own(d->ids)->ns[NS_TIME], root = d->tasks[0].ids.ns[NS_TIME];
+
+	if (!own)
+		return 0;
+	for (size_t i = 1; i < d->ntasks; i++)
+		if (d->tasks[i].ids.ns[NS_TIME] != root)
+			return err_refuse(err, "a tree has to be in one time namespace",
+					  "pid %d (%s) is in another time namespace than pid %d",
+					  d->tasks[i].target->pid, d->tasks[i].target->comm,
+					  d->tasks[0].target->pid);
+	return timens_dump(d->dir, root == own ? 0 : root, d->tasks[0].target, err);
+}
+
+static int write_inventory(struct dump *d, struct err *err)
+{
+	const struct task_ids *own = ids_own(d->ids);
+	struct inventory inv = {0};
+
+	inventory_init(&inv);
+	ids_to_entry(own, &inv.root_ids);
+	return inventory_write(d->dir, &inv, err);
+}
+
+static int write_stats(struct dump *d, struct err *err)
+{
+	const struct mem_stats *m = &d->mem_stats;
+	const struct dump_stats s = {
+		.freezing_us = d->frozen_us - d->start_us,
+		.frozen_us = d->released_us - d->frozen_us,
+		.memdump_us = d->memdump_us,
+		.memwrite_us = m->write_us,
+		.pages_scanned = m->pages_scanned,
+		.pages_written = m->pages_written,
+		.pages_lazy = m->pages_lazy,
+		.shpages_scanned = m->shpages_scanned,
+		.shpages_written = m->shpages_written,
+	};
+
+	return stats_write_dump(d->dir, &s, err);
+}
+
+/* ------------------------------------------------------------------- end */
+
+static enum tree_fate fate_of(const struct options *o)
+{
+	if (o->leave_running)
+		return TREE_RUN;
+	return o->leave_stopped ? TREE_STOP : TREE_KILL;
+}
+
+static int release(struct dump *d, enum tree_fate fate, struct err *err)
+{
+	int ret = d->tree.n ? tree_release(&d->tree, fate, err) : 0;
+
+	d->tree.n = 0;
+	d->released_us = stats_now_us();
+	return ret;
+}
+
+static int run_dump(struct dump *d, struct err *err)
+{
+	TRY(scripts_run(d->o, d->dir, SCRIPT_PRE_DUMP, d->o->pid, err));
+	TRY(tree_check_pid(d->o->pid, err));
+	TRY(inventory_remove(d->dir, err));
+	TRY(freeze(d, err));
+	TRY(tree_check_sessions(&d->tree, d->o->shell_job, err));
+	TRY(collect(d, err));
+	TRY(write_tasks(d, err));
+	TRY(write_memory(d, err));
+	TRY(files_dump_finish(d->files, &d->mem_stats, err));
+	TRY(write_tree(d, err));
+	TRY(write_clocks(d, err));
+	TRY(write_inventory(d, err));
+	if (scripts_run(d->o, d->dir, SCRIPT_POST_DUMP, d->o->pid, err) < 0)
+		return err->code = -ECANCELED;
+	/* The point of no return: the images are complete. */
+	TRY(release(d, fate_of(d->o), err));
+	return write_stats(d, err);
+}
+
+static void dump_init(struct dump *d, const struct options *o, const struct img_dir *dir)
+{
+	const struct file_opts fo = {
+		.link_remap = o->link_remap,
+		.ghost_limit = o->ghost_limit,
+		.evasive_devices = o->evasive_devices,
+		.shell_job = o->shell_job,
+		.leave_running = o->leave_running || o->leave_stopped,
+	};
+
+	*d = (struct dump){.o = o, .dir = dir, .arena = arena_new()};
+	d->mem_stats.next_pages_id = 1;
+	d->files = files_new(dir, &fo, d->arena);
+	d->props = tasks_new(dir, d->arena);
+}
+
+static void dump_done(struct dump *d)
+{
+	for (size_t i = 0; i < d->ntasks; i++)
+		mem_done(&d->tasks[i].mem);
+	files_free(d->files);
+	ids_free(d->ids);
+	arena_free(d->arena);
+}
+
+int engine_dump(const struct options *o, const struct img_dir *dir, struct err *err)
+{
+	struct err later = ERR_INIT;
+	struct dump d;
+	int ret;
+
+	dump_init(&d, o, dir);
+	ret = ids_new(&d.ids, err);
+	if (ret == 0)
+		ret = run_dump(&d, err);
+	if (release(&d, TREE_RUN, &later) < 0)
+		log_warn("letting the tree run again: %s", later.text);
+	if (ret < 0 || o->leave_running)
+		files_dump_undo(d.files);
+	dump_done(&d);
+	return ret;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the steps of a restore share: the images as loaded, the plan, the processes so far. */
+#pragma once
+
+#include "engine/options.h"
+#include "engine/plan.h"
+#include "file/files.h"
+#include "mem/restore.h"
+#include "remote/build.h"
+#include "task/task.h"
+
+/* One node of the plan. */
+struct restore_task {
+	struct rtask *props;	     /* NULL for helpers */
+	struct rmem *mem;	     /* NULL for zombies and helpers */
+	struct target *target;	     /* once it is made; NULL again once it is reaped */
+	const struct rmem *inherits; /* what its address space holds while it is being built */
+	const uint32_t *vtids;	     /* of its threads, the leader's first */
+	uint32_t files_id;
+	bool owns_files; /* the first task with this descriptor table */
+};
+
+struct restore {
+	const struct options *o;
+	const struct img_dir *dir;
+	struct arena *arena;
+	struct plan plan;
+	struct restore_task *tasks; /* parallel to plan.nodes */
+	uint32_t time_ns_id;
+	struct rtasks *props;
+	struct rfiles *files;
+	struct mem_opener opener;
+	struct build *build;
+	struct rmem_stats mem_stats;
+	uint64_t forking_us;
+};
+
+/* Reads and validates all images, makes the plan. Touches nothing (restore_load.c). */
+MUST_USE int restore_load(struct restore *r, struct err *err);
+/* Everything that this machine could refuse, before anything is made (restore_load.c). */
+MUST_USE int restore_check(struct restore *r, struct err *err);
+/* Walks the plan: all processes exist, with their memory, sessions and groups (restore_grow.c). */
+MUST_USE int restore_grow(struct restore *r, struct err *err);
+/* Kills and reaps what has been made (restore_grow.c). Never fails. */
+void restore_kill(struct restore *r);

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/restore.h"
+
+#include "base/auto.h"
+#include "base/log.h"
+#include "image/check.h"
+#include "image/schema/core.pb-c.h"
+#include "image/schema/pstree.pb-c.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+
+typedef VEC(PstreeEntry *) pstree_vec;
+
+/* ------------------------------------------------------------------ load */
+
+static int read_pstree(struct restore *r, pstree_vec *ret, struct err *err)
+{
+	auto_img_reader struct img_reader *rd = NULL;
+	PstreeEntry *e;
+	int got;
+
+	TRY(img_open(r->dir, IMG_PSTREE, 0, &rd, err));
+	while ((got = img_get(rd, r->arena, &e, err)) > 0)
+		*vec_push(ret) = e;
+	return got;
+}
+
+static int load_ids(struct restore *r, const PstreeEntry *e, struct plan_task *t, bool root,
+		    struct err *err)
+{
+	TaskKobjIdsEntry *ids;
+
+	TRY(img_read_one(r->dir, IMG_IDS, e->pid, r->arena, &ids, err));
+	t->files_id = ids->files_id;
+	if (root)
+		r->time_ns_id = ids->has_time_ns_id ? ids->time_ns_id : 0;
+	return 0;
+}
+
+static int load_task(struct restore *r, const PstreeEntry *e, struct plan_task *t,
+		     struct restore_task *rt, bool root, struct err *err)
+{
+	TRY(rtask_load(r->props, e->pid, e->threads, e->n_threads, &rt->props, err));
+	*t = (struct plan_task){
+		.vpid = e->pid,
+		.ppid = e->ppid,
+		.pgid = e->pgid,
+		.sid = e->sid,
+		.zombie = rt->props->state == RTASK_DEAD,
+		.subreaper = rt->props->child_subreaper,
+	};
+	if (t->zombie)
+		return 0;
+	TRY(load_ids(r, e, t, root, err));
+	rt->files_id = t->files_id;
+	rt->vtids = e->threads;
+	return rmem_load(r->dir, e->pid, r->arena, &rt->mem, err);
+}
+
+/* Helpers get entries as well, behind the tasks. */
+static void size_tasks(struct restore *r, struct restore_task *loaded, size_t n)
+{
+	r->tasks = arena_array_of(r->arena, struct restore_task, r->plan.nodes.len);
+	memcpy(r->tasks, loaded, n * sizeof(*loaded));
+}
+
+/* A table belongs to its first task; a later one must get it from the task that clones it. */
+static int check_shared_tables(struct restore *r, struct err *err)
+{
+	for (size_t i = 0; i < r->plan.ntasks; i++) {
+		struct restore_task *t = &r->tasks[i];
+		int by = r->plan.nodes.data[i].creator;
+
+		if (!t->files_id)
+			continue;
+		t->owns_files = by < 0 || r->tasks[by].files_id != t->files_id;
+		for (size_t k = 0; t->owns_files && k < i; k++)
+			if (r->tasks[k].files_id == t->files_id)
+				return err_refuse(err,
+						  "only a parent and its children can share one",
+						  "pid %u and pid %u share a descriptor table",
+						  r->plan.nodes.data[k].task.vpid,
+						  r->plan.nodes.data[i].task.vpid);
+	}
+	return 0;
+}
+
+static int make_plan(struct restore *r, const pstree_vec *tree, struct err *err)
+{
+	auto_free struct plan_task *tasks = xcalloc(tree->len, sizeof(*tasks));
+	auto_free struct restore_task *loaded = xcalloc(tree->len, sizeof(*loaded));
+	const struct plan_env env = {
+		.sid = (uint32_t)getsid(0),
+		.pgid = (uint32_t)getpgrp(),
+		.shell_job = r->o->shell_job,
+	};
+
+	for (size_t i = 0; i < tree->len; i++)
+		TRY(load_task(r, tree->data[i], &tasks[i], &loaded[i], i == 0, err));
+	TRY(plan_make(&r->plan, tasks, tree->len, &env, err));
+	size_tasks(r, loaded, tree->len);
+	return check_shared_tables(r, err);
+}
+
+int restore_load(struct restore *r, struct err *err)
+{
+	const struct file_opts fo = {
+		.evasive_devices = r->o->evasive_devices,
+		.shell_job = r->o->shell_job,
+		.skip_rwx_check = r->o->skip_file_rwx_check,
+	};
+	pstree_vec tree = {0};
+	int ret;
+
+	TRY(image_check(r->dir, r->arena, err));
+	TRY(rtasks_load(r->dir, r->arena, &r->props, err));
+	TRY(rfiles_load(r->dir, &fo, r->arena, &r->files, err));
+	r->opener = (struct mem_opener){.ctx = r->files, .open = rfiles_open_mapping};
+	ret = read_pstree(r, &tree, err);
+	if (ret == 0)
+		ret = make_plan(r, &tree, err);
+	vec_done(&tree);
+	return ret;
+}
+
+/* ----------------------------------------------------------------- check */
+
+/* "812 (nginx)": who has a number that the tree needs. */
+static void name_holder(uint32_t pid, char *buf, size_t size)
+{
+	auto_close int fd = -EBADF;
+	char path[64], comm[32];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%u/comm", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = fd >= 0 ? read(fd, comm, sizeof(comm) - 1) : -1;
+	comm[n > 0 ? n - 1 : 0] = '\0';
+	snprintf(buf, size, "%u (%s)", pid, n > 0 ? comm : "?");
+}
+
+static bool pid_is_free(uint32_t pid)
+{
+	return kill((pid_t)pid, 0) < 0 && errno == ESRCH;
+}
+
+/* All of them at once, so that one look is enough. */
+static int check_pids(const struct restore *r, struct err *err)
+{
+	char list[512] = "", one[64];
+	size_t len = 0, taken = 0;
+
+	for (size_t i = 0; i < r->plan.nodes.len; i++) {
+		uint32_t pid = r->plan.nodes.data[i].task.vpid;
+
+		if (pid_is_free(pid))
+			continue;
+		name_holder(pid, one, sizeof(one));
+		if (len + strlen(one) + 3 < sizeof(list))
+			len += (size_t)snprintf(list + len, sizeof(list) - len, "%s%s",
+						taken ? ", " : "", one);
+		taken++;
+	}
+	if (!taken)
+		return 0;
+	err_input(err, "%zu of the %zu pids of the tree are taken on this machine: %s", taken,
+		  r->plan.nodes.len, list);
+	return err_hint(err, "end those processes, or restore in a new pid namespace "
+			     "(unshare --pid --fork --mount-proc torpor restore ...)");
+}
+
+int restore_check(struct restore *r, struct err *err)
+{
+	TRY(check_pids(r, err));
+	for (size_t i = 0; i < r->plan.ntasks; i++)
+		TRY(rtask_check(r->tasks[i].props, err));
+	return rfiles_check(r->files, err);
+}

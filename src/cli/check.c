@@ -3,7 +3,7 @@
 #include "cli/session.h"
 
 #include "engine/engine.h"
-#include "engine/features.h"
+#include "engine/feature.h"
 
 int verb_check(const struct options *o)
 {

@@ -2,7 +2,7 @@
 /* --help and --version, on stdout: walks over the tables of commands and options. */
 #include "cli/options.h"
 
-#include "engine/features.h"
+#include "engine/feature.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+# A short front for Meson. Variables: BUILD (directory), MESON_FLAGS, PREFIX, DESTDIR,
+# TESTS (arguments for tests/run, for example TESTS='pipe --mode plain').
+BUILD ?= build
+PREFIX ?= /usr/local
+MESON_FLAGS ?=
+TESTS ?=
+# Freezing somebody else's process takes root.
+SUDO := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo)
+export LC_ALL := C.UTF-8
+
+.PHONY: all demo test test-asan bench fuzz install lint check-headers format clean deps-build deps-test
+
+all: $(BUILD)/build.ninja
+	ninja -C $(BUILD)
+
+$(BUILD)/build.ninja:
+	meson setup --prefix=$(PREFIX) $(MESON_FLAGS) $(BUILD)
+
+deps-build:
+	@tools/deps.sh build
+deps-test:
+	@tools/deps.sh test
+
+demo: deps-test
+	$(MAKE) all
+	$(SUDO) demo/run $(BUILD)/torpor
+
+# Unit tests without root, then behaviour tests, which dump and restore for real.
+test: deps-test
+	$(MAKE) all
+	tools/run_tests.py --sudo "$(SUDO)" $(BUILD) $(TESTS)
+
+# The unit tests again, with the address and undefined behaviour sanitizers.
+test-asan: deps-build
+	$(MAKE) all BUILD=$(BUILD)-asan \
+		MESON_FLAGS="$(MESON_FLAGS) -Db_sanitize=address,undefined -Db_lundef=false"
+	tools/run_tests.py --unit-only $(BUILD)-asan
+
+bench: deps-test
+	$(MAKE) all
+	$(SUDO) tests/bench/run --build $(BUILD)
+
+fuzz: deps-test
+	$(MAKE) all
+	tests/fuzz/run --build $(BUILD)
+
+install: deps-build
+	$(MAKE) all
+	meson install --no-rebuild -C $(BUILD)
+
+# Layers, sizes, forbidden calls; then what else is installed: clang-format, cppcheck, ...
+lint:
+	tools/lint.py
+
+# Each header compiles alone.
+check-headers: $(BUILD)/build.ninja
+	tools/lint.py --headers $(BUILD)
+
+format:
+	git ls-files 'src/*.[ch]' 'tests/*.[ch]' | xargs clang-format -i
+
+clean:
+	rm -rf $(BUILD) $(BUILD)-asan

@@ -9,7 +9,7 @@ TESTS ?=
 SUDO := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo)
 export LC_ALL := C.UTF-8
 
-.PHONY: all demo test test-asan bench fuzz install lint check-headers format clean deps-build deps-test
+.PHONY: all demo test test-asan bench fuzz install lint lint-all check-headers format clean deps-build deps-test
 
 all: $(BUILD)/build.ninja
 	ninja -C $(BUILD)
@@ -49,9 +49,13 @@ install: deps-build
 	$(MAKE) all
 	meson install --no-rebuild -C $(BUILD)
 
-# Layers, sizes, forbidden calls; then what else is installed: clang-format, cppcheck, ...
+# Layers, sizes, forbidden calls, ...: needs nothing but python3.
 lint:
 	tools/lint.py
+
+# And clang-format, cppcheck, codespell, shellcheck.
+lint-all:
+	tools/lint.py --all
 
 # Each header compiles alone.
 check-headers: $(BUILD)/build.ninja

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "image/inventory.h"
+
+#include "base/auto.h"
+#include "base/io.h"
+#include "image/schema/core.pb-c.h"
+#include "image/schema/inventory.pb-c.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/random.h>
+
+#define IMG_VERSION_1 1 /* old headers */
+#define IMG_VERSION_2 2
+
+int inventory_remove(const struct img_dir *dir, struct err *err)
+{
+	if (unlinkat(dir->fd, "inventory.img", 0) < 0 && errno != ENOENT)
+		return err_sys(err, -errno, "remove the old inventory.img");
+	return 0;
+}
+
+/* A random (version 4) UUID, as text. */
+static int make_run_id(char out[37], struct err *err)
+{
+	uint8_t b[16];
+
+	if (getrandom(b, sizeof(b), 0) != sizeof(b))
+		return err_sys(err, -errno, "getrandom");
+	b[6] = (b[6] & 0x0f) | 0x40;
+	b[8] = (b[8] & 0x3f) | 0x80;
+	snprintf(out, 37,
+		 "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1],
+		 b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14],
+		 b[15]);
+	return 0;
+}
+
+static Lsmtype active_lsm(void)
+{
+	if (access("/sys/kernel/security/apparmor", F_OK) == 0)
+		return LSMTYPE__APPARMOR;
+	if (access("/sys/fs/selinux/enforce", F_OK) == 0)
+		return LSMTYPE__SELINUX;
+	return LSMTYPE__NO_LSM;
+}
+
+int inventory_write(const struct img_dir *dir, TaskKobjIdsEntry *root_ids, struct err *err)
+{
+	InventoryEntry e = INVENTORY_ENTRY__INIT;
+	PluginsEntry plugins = PLUGINS_ENTRY__INIT;
+	char run_id[37];
+
+	TRY(make_run_id(run_id, err));
+	e.img_version = IMG_VERSION_2;
+	e.has_fdinfo_per_id = e.fdinfo_per_id = true;
+	e.root_ids = root_ids;
+	e.has_ns_per_id = e.ns_per_id = true;
+	e.has_root_cg_set = true;
+	e.root_cg_set = 1;
+	e.has_lsmtype = true;
+	e.lsmtype = active_lsm();
+	e.has_network_lock_method = true;
+	e.network_lock_method = 0;
+	e.plugins_entry = &plugins;
+	e.dump_criu_run_id = run_id;
+	return img_write_one(dir, IMG_INVENTORY, 0, &e.base, err);
+}
+
+static int check_version(const InventoryEntry *e, struct err *err)
+{
+	if (e->img_version == IMG_VERSION_1 || e->img_version == IMG_VERSION_2)
+		return 0;
+	if (!e->img_version) {
+		err_input(err, "inventory.img: these are the images of a pre-dump");
+		return err_hint(err, "restore from the directory of the dump that followed it");
+	}
+	err_input(err, "inventory.img: image version %u is unknown", e->img_version);
+	return err_hint(err, "use the version of torpor that made these images");
+}
+
+static int check_plugins(const InventoryEntry *e, struct err *err)
+{
+	if (!e->plugins_entry || !e->plugins_entry->n_plugins)
+		return 0;
+	return err_refuse(err, "dump without the devices that need it",
+			  "the images need the plugin %s, and torpor has none",
+			  e->plugins_entry->plugins[0]);
+}
+
+static void take_ids(const TaskKobjIdsEntry *ids, struct inventory *ret)
+{
+	const uint32_t ns[] = {
+		ids->pid_ns_id,	 ids->net_ns_id, ids->ipc_ns_id,  ids->uts_ns_id,
+		ids->time_ns_id, ids->mnt_ns_id, ids->user_ns_id, ids->cgroup_ns_id,
+	};
+
+	memcpy(ret->ns_ids, ns, sizeof(ns));
+	ret->root_time_ns_id = ids->has_time_ns_id ? ids->time_ns_id : 0;
+	ret->root_files_id = ids->files_id;
+}
+
+int inventory_read(const struct img_dir *dir, struct arena *a, struct inventory *ret,
+		   struct err *err)
+{
+	InventoryEntry *e;
+	int got = img_read_opt(dir, IMG_INVENTORY, 0, a, &e, err);
+
+	*ret = (struct inventory){0};
+	if (got == 0) {
+		err_input(err, "%s: there is no inventory.img", dir->path);
+		return err_hint(err, "name the images directory with -D; a dump that failed or was "
+				     "killed leaves none");
+	}
+	TRY(got);
+	TRY(check_version(e, err));
+	TRY(check_plugins(e, err));
+	if (!e->has_fdinfo_per_id || !e->fdinfo_per_id)
+		return err_input(err, "inventory.img: the images are too old (no fdinfo per id)");
+	if (e->root_ids)
+		take_ids(e->root_ids, ret);
+	return 0;
+}

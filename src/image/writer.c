@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Writing image files: a header of two magic words, then records of u32 size + message, some of
+ * them followed by bytes. The file appears with its first record and is written at offsets of our
+ * own, so that copy_file_range() and buffered records mix.
+ *
+ * A file of that name is unlinked first and then created exclusively: what is in the way, be it an
+ * older dump's or a link that somebody has planted, is never written through.
+ */
+#include "image/image.h"
+
+#include "base/auto.h"
+#include "base/io.h"
+#include "image/kinds.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+#define BUF_SIZE (16 * 1024)
+
+struct img_writer {
+	const struct img_row *row;
+	int dirfd;
+	int fd; /* -EBADF until the first record */
+	char name[IMG_NAME_MAX];
+	uint64_t off; /* of buf in the file */
+	size_t len;   /* bytes in buf */
+	uint8_t buf[BUF_SIZE];
+};
+
+int img_create(const struct img_dir *dir, enum img_kind kind, uint64_t id, struct img_writer **ret,
+	       struct err *err)
+{
+	struct img_writer *w;
+	char name[IMG_NAME_MAX];
+	int dirfd = img_dirfd(dir, kind);
+
+	img_name(kind, id, name);
+	if (unlinkat(dirfd, name, 0) < 0 && errno != ENOENT)
+		return err_sys(err, -errno, "%s: remove the old one", name);
+	w = xcalloc(1, sizeof(*w));
+	w->row = img_row(kind);
+	w->dirfd = dirfd;
+	w->fd = -EBADF;
+	memcpy(w->name, name, sizeof(name));
+	*ret = w;
+	return 0;
+}
+
+static int flush(struct img_writer *w, struct err *err)
+{
+	int r = io_pwrite_full(w->fd, w->buf, w->len, w->off);
+
+	if (r < 0)
+		return err_sys(err, r, "%s: write", w->name);
+	w->off += w->len;
+	w->len = 0;
+	return 0;
+}
+
+static int put_bytes(struct img_writer *w, const void *data, size_t len, struct err *err)
+{
+	int r;
+
+	if (!len)
+		return 0;
+	if (len > sizeof(w->buf) - w->len)
+		TRY(flush(w, err));
+	if (len <= sizeof(w->buf)) {
+		memcpy(w->buf + w->len, data, len);
+		w->len += len;
+		return 0;
+	}
+	r = io_pwrite_full(w->fd, data, len, w->off);
+	if (r < 0)
+		return err_sys(err, r, "%s: write", w->name);
+	w->off += len;
+	return 0;
+}
+
+static int put_u32(struct img_writer *w, uint32_t value, struct err *err)
+{
+	return put_bytes(w, &value, sizeof(value), err);
+}
+
+/* At the first record. */
+static int create_file(struct img_writer *w, struct err *err)
+{
+	if (w->fd >= 0)
+		return 0;
+	w->fd = openat(w->dirfd, w->name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	if (w->fd < 0)
+		return err_sys(err, -errno, "%s: create", w->name);
+	if (w->row->family == IMG_FAMILY_COMMON)
+		TRY(put_u32(w, IMG_MAGIC_COMMON, err));
+	else if (w->row->family == IMG_FAMILY_SERVICE)
+		TRY(put_u32(w, IMG_MAGIC_SERVICE, err));
+	return put_u32(w, w->row->magic, err);
+}
+
+int img_put(struct img_writer *w, const ProtobufCMessage *msg, struct err *err)
+{
+	size_t len = protobuf_c_message_get_packed_size(msg);
+	auto_free uint8_t *big = NULL;
+
+	if (len > IMG_RECORD_MAX)
+		return err_bug(err, "%s: a record of %zu bytes", w->name, len);
+	TRY(create_file(w, err));
+	TRY(put_u32(w, (uint32_t)len, err));
+	if (len > sizeof(w->buf) - w->len)
+		TRY(flush(w, err));
+	if (len <= sizeof(w->buf)) {
+		w->len += protobuf_c_message_pack(msg, w->buf + w->len);
+		return 0;
+	}
+	big = xcalloc(1, len);
+	protobuf_c_message_pack(msg, big);
+	return put_bytes(w, big, len, err);
+}
+
+int img_put_raw(struct img_writer *w, const void *data, size_t len, struct err *err)
+{
+	if (w->fd < 0)
+		return err_bug(err, "%s: bytes before the first record", w->name);
+	return put_bytes(w, data, len, err);
+}
+
+/* A pipe or a socket has no offsets: through our buffer. */
+static int put_stream(struct img_writer *w, int fd, uint64_t len, struct err *err)
+{
+	while (len) {
+		size_t n = (size_t)MIN(len, (uint64_t)sizeof(w->buf));
+		int r = io_read_full(fd, w->buf, n);
+
+		if (r < 0)
+			return err_sys(err, r, "%s: read the bytes of a record", w->name);
+		w->len = n;
+		TRY(flush(w, err));
+		len -= n;
+	}
+	return 0;
+}
+
+int img_put_from(struct img_writer *w, int fd, int64_t off, uint64_t len, struct err *err)
+{
+	int r;
+
+	if (w->fd < 0)
+		return err_bug(err, "%s: bytes before the first record", w->name);
+	TRY(flush(w, err));
+	if (off < 0)
+		return put_stream(w, fd, len, err);
+	r = io_copy_range(fd, (uint64_t)off, w->fd, w->off, len);
+	if (r < 0)
+		return err_sys(err, r, "%s: copy the bytes of a record", w->name);
+	w->off += len;
+	return 0;
+}
+
+int img_close(struct img_writer *w, struct err *err)
+{
+	int r = w->fd >= 0 ? flush(w, err) : 0;
+
+	/* Only a network file system tells here that it has lost what was written. */
+	if (w->fd >= 0 && close(w->fd) < 0 && r == 0)
+		r = err_sys(err, -errno, "%s: close", w->name);
+	free(w);
+	return r;
+}
+
+void img_abort(struct img_writer *w)
+{
+	if (!w)
+		return;
+	fd_close(w->fd);
+	free(w);
+}
+
+int img_write_one(const struct img_dir *dir, enum img_kind kind, uint64_t id,
+		  const ProtobufCMessage *msg, struct err *err)
+{
+	auto_img_writer struct img_writer *w = NULL;
+
+	TRY(img_create(dir, kind, id, &w, err));
+	TRY(img_put(w, msg, err));
+	return img_close(TAKE_PTR(w), err);
+}

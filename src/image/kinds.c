@@ -45,13 +45,14 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#define ONE(name, magic, type)	   {name, IMG_KEY_NONE, magic, &type##__descriptor, IMG_FAMILY_COMMON}
-#define BY_ID(name, magic, type)   {name, IMG_KEY_DEC, magic, &type##__descriptor, IMG_FAMILY_COMMON}
-#define BY_HEX(name, magic, type)  {name, IMG_KEY_HEX, magic, &type##__descriptor, IMG_FAMILY_COMMON}
-#define BARE(name, magic, type)	   {name, IMG_KEY_NONE, magic, &type##__descriptor, IMG_FAMILY_BARE}
-#define SERVICE(name, magic, type) {name, IMG_KEY_NONE, magic, &type##__descriptor, IMG_FAMILY_SERVICE}
-
 /* clang-format off */
+#define ROW(name, key, magic, type, family) {name, key, magic, &type##__descriptor, family}
+#define ONE(name, magic, type)	   ROW(name, IMG_KEY_NONE, magic, type, IMG_FAMILY_COMMON)
+#define BY_ID(name, magic, type)   ROW(name, IMG_KEY_DEC, magic, type, IMG_FAMILY_COMMON)
+#define BY_HEX(name, magic, type)  ROW(name, IMG_KEY_HEX, magic, type, IMG_FAMILY_COMMON)
+#define BARE(name, magic, type)	   ROW(name, IMG_KEY_NONE, magic, type, IMG_FAMILY_BARE)
+#define SERVICE(name, magic, type) ROW(name, IMG_KEY_NONE, magic, type, IMG_FAMILY_SERVICE)
+
 static const struct img_row rows[IMG_KIND_MAX] = {
 	[IMG_INVENTORY]	    = BARE("inventory", 0x58313116, inventory_entry),
 	[IMG_PSTREE]	    = ONE("pstree", 0x50273030, pstree_entry),

@@ -8,6 +8,12 @@
 #define IMG_MAGIC_COMMON  0x54564319u
 #define IMG_MAGIC_SERVICE 0x55105940u
 
+/*
+ * No valid record comes near (mm of a million mappings: 60 MB). A hostile file can be sparse, so
+ * that its size alone doesn't bound what a record makes us allocate.
+ */
+#define IMG_RECORD_MAX (256u * 1024 * 1024)
+
 enum img_key {
 	IMG_KEY_NONE, /* one file of the kind */
 	IMG_KEY_DEC,  /* name-%u.img */

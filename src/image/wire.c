@@ -147,30 +147,15 @@ int wire_check(const ProtobufCMessageDescriptor *type, const uint8_t *data, size
 	return walk(type, (struct cursor){data, data + len}, 0, err);
 }
 
-static bool holds(const ProtobufCMessageDescriptor *type, const ProtobufCMessageDescriptor *what,
-		  unsigned int depth)
+bool wire_is_recursive(const ProtobufCMessageDescriptor *type)
 {
 	for (unsigned int i = 0; i < type->n_fields; i++) {
 		const ProtobufCFieldDescriptor *f = &type->fields[i];
 
 		if (f->type != PROTOBUF_C_TYPE_MESSAGE)
 			continue;
-		if (f->descriptor == what)
-			return true;
-	}
-	(void)depth;
-	return false;
-}
-
-bool wire_is_recursive(const ProtobufCMessageDescriptor *type)
-{
-	if (holds(type, type, 0))
-		return true;
-	/* The schema nests itself at most one message below a record's own type. */
-	for (unsigned int i = 0; i < type->n_fields; i++) {
-		const ProtobufCFieldDescriptor *f = &type->fields[i];
-
-		if (f->type == PROTOBUF_C_TYPE_MESSAGE && wire_is_recursive(f->descriptor))
+		/* The schema has no longer cycles than of one type. */
+		if (f->descriptor == type || wire_is_recursive(f->descriptor))
 			return true;
 	}
 	return false;

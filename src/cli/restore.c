@@ -3,6 +3,7 @@
 #include "cli/session.h"
 
 #include "base/auto.h"
+#include "base/log.h"
 #include "engine/engine.h"
 #include "engine/stats.h"
 
@@ -25,8 +26,12 @@ static int restore_failed(const struct err *err)
 int verb_restore(const struct options *o, struct session *s)
 {
 	struct err err = ERR_INIT;
-	int r = o->dry_run ? engine_restore_dry_run(o, &s->dir, &err)
-			   : engine_restore(o, &s->dir, &err);
+	int r;
+
+	if (o->pid)
+		log_warn("option --tree means nothing to restore and is ignored");
+	r = o->dry_run ? engine_restore_dry_run(o, &s->dir, &err)
+		       : engine_restore(o, &s->dir, &err);
 
 	if (r >= 0 && o->display_stats && !o->dry_run)
 		r = stats_print_restore(&s->dir, &err);
@@ -37,6 +42,7 @@ int verb_restore(const struct options *o, struct session *s)
 	session_status(true, "Restore finished successfully. Tasks resumed.");
 	if (o->exec_cmd) {
 		/* Becomes the parent of the tree; what is ours is close-on-exec. */
+		fflush(NULL);
 		execvp(o->exec_argv[0], o->exec_argv);
 		err_sys(&err, -errno, "run %s", o->exec_argv[0]);
 		return restore_failed(&err);

@@ -64,6 +64,22 @@ static void print_refused(unsigned int verbs)
 	printf("\n");
 }
 
+/* Breaks lines at blanks, and goes on in the same column. */
+static void print_wrapped(const char *text)
+{
+	const size_t width = WIDTH - HELP_COLUMN;
+
+	while (strlen(text) > width) {
+		size_t len = width;
+
+		while (len > 0 && text[len] != ' ')
+			len--;
+		printf("%.*s\n%*s", (int)len, text, HELP_COLUMN, "");
+		text += len + 1;
+	}
+	printf("%s\n", text);
+}
+
 static void print_row(const struct option_row *row)
 {
 	bool optional = row->arg && row->arg[0] == '[';
@@ -77,7 +93,8 @@ static void print_row(const struct option_row *row)
 		printf("\n");
 		column = 0;
 	}
-	printf("%*s%s\n", HELP_COLUMN - column, "", row->help);
+	printf("%*s", HELP_COLUMN - column, "");
+	print_wrapped(row->help);
 }
 
 static void print_options(unsigned int verbs)

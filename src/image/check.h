@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Cross checks of a whole image directory, before anything is created from it: completeness,
+ * order, sizes, ids and references. Format facts: ../shared/formats/IMAGES.md section 23.
+ *
+ * Who loads images afterwards may rely on: each file that a task needs is there, each id that is
+ * used is known and of the right type, arrays have the length that their use implies, mappings and
+ * pages are in order and inside the address space. Whether this machine can give what the images
+ * ask for (pids, paths, sizes of files, CPU features) is not looked at.
+ */
+#pragma once
+
+#include "image/image.h"
+
+/*
+ * 0, or what is wrong: ERR_INPUT with file, record and field, ERR_REFUSED for images of a kind that
+ * torpor doesn't restore. Reads every image once; what it keeps while it runs goes into the arena.
+ */
+MUST_USE int image_check(const struct img_dir *dir, struct arena *a, struct err *err);

@@ -18,12 +18,15 @@ struct file_opts {
 	uint64_t ghost_limit; /* UINT64_MAX: none */
 	bool evasive_devices;
 	bool shell_job;
-	bool check_only;      /* check --tree: look, don't change anything, report all refusals */
-	/* With check_only: called for each refusal, the collecting goes on. */
+	bool check_only;     /* check --tree: look, don't change anything, report all refusals */
+	bool leave_running;  /* link remaps are removed again after the dump */
+	bool skip_rwx_check; /* restore: don't compare permission bits */
+	/*
+	 * With check_only: gets every refusal, complete with pid and object; the collecting goes on
+	 * if it returns 0. NULL: the first refusal is returned as for a dump.
+	 */
 	int (*report)(void *ctx, const struct err *err);
 	void *report_ctx;
-	bool leave_running;   /* link remaps are removed again after the dump */
-	bool skip_rwx_check;  /* restore: don't compare permission bits */
 };
 
 /* ------------------------------------------------------------------ dump */
@@ -76,9 +79,19 @@ MUST_USE int rfiles_open_mapping(void *rfiles, uint32_t file_id, uint32_t fdflag
  * files_id shared by several tasks: called for the first of them only.
  */
 MUST_USE int rfiles_install(struct rfiles *f, struct target *t, uint32_t files_id, struct err *err);
+/*
+ * Pids of dead processes whose /proc files the tree has open: while rfiles_install runs, processes
+ * with these pids must exist (they may do nothing, and are killed afterwards).
+ */
+size_t rfiles_dead_pids(const struct rfiles *f, const uint32_t **ret);
 /* chroot, chdir, umask. */
 MUST_USE int rfiles_restore_fs(struct rfiles *f, struct target *t, struct err *err);
-/* After all tables: pipe and tty contents, seals; removes temporary names and link remaps. */
+/*
+ * After all tables and all mappings: pipe and tty contents, seals. Closes everything that torpor
+ * itself still holds of the tree's files.
+ */
 MUST_USE int rfiles_finish(struct rfiles *f, struct err *err);
+/* The tree runs: removes the link remaps from disk, which makes these images unusable. */
+void rfiles_commit(struct rfiles *f);
 /* Removes temporary names after a failure. Never fails. */
 void rfiles_undo(struct rfiles *f);

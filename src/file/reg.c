@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Files with a name: regular ones, directories, symlinks (O_PATH), devices without state of their
+ * own. Also the files of mappings, of /proc/PID/exe, cwd and root.
+ *
+ * Visible: the name as it is now (readlink), inode, size and mode (fstat), flags and position
+ * (fdinfo). A name is recorded only if it leads to the open inode; unlinked files go through
+ * remap.c. Not visible: the flags of an open() that don't stay (O_TRUNC, O_CREAT). Refused: names
+ * hidden under a mount, devices with state.
+ */
+#include "file/reg.h"
+
+#include "base/io.h"
+#include "base/log.h"
+#include "base/parse.h"
+#include "file/buildid.h"
+#include "file/path.h"
+#include "file/remap.h"
+#include "image/schema/regfile.pb-c.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <linux/magic.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+
+#ifndef SECRETMEM_MAGIC
+#define SECRETMEM_MAGIC 0x5345434d /* since 5.14 */
+#endif
+
+#define MEM_MAJOR  1 /* null, zero, full, random, urandom, kmsg ... */
+#define MISC_MAJOR 10
+
+/* ------------------------------------------------------------------ dump */
+
+bool reg_device_is_plain(dev_t rdev)
+{
+	static const unsigned int misc[] = {
+		144, /* nvram */
+		183, /* hw_random */
+		237, /* loop-control */
+	};
+
+	if (major(rdev) == MEM_MAJOR)
+		return true;
+	for (size_t i = 0; i < ARRAY_SIZE(misc); i++)
+		if (major(rdev) == MISC_MAJOR && minor(rdev) == misc[i])
+			return true;
+	return false;
+}
+
+static bool reg_match(struct files *f, const struct fdesc *d)
+{
+	(void)f;
+	if (d->name[0] != '/')
+		return false; /* anon_inode:[...], mnt:[...] */
+	if (S_ISCHR(d->st.st_mode))
+		return (d->info.flags & O_PATH) || reg_device_is_plain(d->st.st_rdev);
+	return S_ISREG(d->st.st_mode) || S_ISDIR(d->st.st_mode) || S_ISBLK(d->st.st_mode) ||
+	       (d->info.flags & O_PATH);
+}
+
+/* Another node of the same device, when the name that was opened doesn't lead to it any more. */
+static const char *device_elsewhere(struct files *f, const struct fdesc *d, const char *name)
+{
+	auto_closedir DIR *dir = NULL;
+	struct stat st;
+	int fd;
+
+	if (fstatat(f->root, path_rel(name), &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    (st.st_mode & S_IFMT) == (d->st.st_mode & S_IFMT) && st.st_rdev == d->st.st_rdev)
+		return name;
+	fd = openat(f->root, "dev", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || !(dir = fdopendir(fd))) {
+		fd_close(fd);
+		return NULL;
+	}
+	for (struct dirent *e; (e = readdir(dir));)
+		if (fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    (st.st_mode & S_IFMT) == (d->st.st_mode & S_IFMT) &&
+		    st.st_rdev == d->st.st_rdev)
+			return arena_printf(f->a, "/dev/%s", e->d_name);
+	return NULL;
+}
+
+/*
+ * procfs makes inodes on demand: numbers say nothing, and the entries of a dead process are gone.
+ * Returns true if it is a file of procfs.
+ */
+static bool reg_dump_proc(struct files *f, const struct fdesc *d, uint32_t id, const char **name)
+{
+	size_t len = path_deleted_len(d->name);
+	struct stat st;
+	int pid;
+
+	if (fdesc_fs_magic(d) != PROC_SUPER_MAGIC)
+		return false;
+	*name = len ? arena_printf(f->a, "%.*s", (int)len, d->name) : d->name;
+	pid = path_proc_pid(*name);
+	if (pid && fstatat(f->root, path_rel(*name), &st, AT_SYMLINK_NOFOLLOW) < 0)
+		remap_dump_proc(f, id, pid);
+	return true;
+}
+
+/* Finds the name to record; whatever leads from that name to the file is recorded as a remap. */
+static int reg_name(struct files *f, const struct fdesc *d, uint32_t id, const char **ret,
+		    struct err *err)
+{
+	bool is_device = S_ISCHR(d->st.st_mode) || S_ISBLK(d->st.st_mode);
+	const char *other;
+
+	if (reg_dump_proc(f, d, id, ret))
+		return 0;
+	switch (path_find(f->root, d->name, &d->st, f->a, ret)) {
+	case PATH_LINKED:
+		return 0;
+	case PATH_HIDDEN:
+	case PATH_UNLINKED:
+		break;
+	}
+	if (is_device && f->opts->evasive_devices) {
+		other = device_elsewhere(f, d, *ret);
+		if (other) {
+			log_info("%s isn't the open device any more, taking %s", *ret, other);
+			*ret = other;
+			return 0;
+		}
+	}
+	if (path_deleted_len(d->name))
+		return remap_dump(f, d, id, *ret, err);
+	return err_refuse(err,
+			  is_device ? "pass --evasive-devices to take any node of the device"
+				    : "unmount what lies over it, or let the program close it",
+			  "%s can't be reached: its name leads to another file or to none", *ret);
+}
+
+static bool has_size(const struct fdesc *d)
+{
+	const uint32_t appending = O_WRONLY | O_APPEND;
+
+	/* A log that somebody else appends to as well may grow in the meantime. */
+	return S_ISREG(d->st.st_mode) && (d->info.flags & appending) != appending;
+}
+
+static void put_build_id(struct files *f, const struct fdesc *d, RegFileEntry *e)
+{
+	uint32_t words[BUILD_ID_WORDS];
+	auto_close int fd = -EBADF;
+	size_t n;
+
+	if (!S_ISREG(d->st.st_mode) || d->st.st_size < 64)
+		return;
+	fd = fd_reopen(d->local, O_RDONLY | O_NONBLOCK | O_NOATIME);
+	n = fd < 0 ? 0 : build_id_read(fd, words);
+	if (n) {
+		e->n_build_id = n;
+		e->build_id = arena_dup(f->a, words, n * sizeof(words[0]));
+	}
+}
+
+int reg_dump_as(struct files *f, const struct fdesc *d, uint32_t id, struct err *err)
+{
+	RegFileEntry *e = arena_new_of(f->a, RegFileEntry);
+	uint32_t flags = d->info.flags;
+	const char *name;
+
+	TRY(reg_name(f, d, id, &name, err));
+	/* A new open with O_TMPFILE would make another file. */
+	if (flags & KERNEL_O_TMPFILE)
+		flags &= ~(KERNEL_O_TMPFILE | O_DIRECTORY);
+	reg_file_entry__init(e);
+	e->id = id;
+	e->flags = flags;
+	e->pos = d->info.pos;
+	e->fown = files_fown(f, &d->fown);
+	e->name = arena_str(f->a, name);
+	e->has_mode = true;
+	e->mode = d->st.st_mode;
+	if (has_size(d)) {
+		e->has_size = true;
+		e->size = (uint64_t)d->st.st_size;
+	}
+	put_build_id(f, d, e);
+	files_entry(f, FD_TYPES__REG, id)->reg = e;
+	log_debug("file %u: %s, flags %#o, pos %" PRIu64 ", size %" PRId64, id, name, flags,
+		  d->info.pos, (int64_t)d->st.st_size);
+	return 0;
+}
+
+static int reg_dump(struct files *f, const struct fdesc *d, uint32_t id, struct err *err)
+{
+	if (fdesc_fs_magic(d) == SECRETMEM_MAGIC)
+		return err_refuse(
+			err, "let the program close it first",
+			"secret memory (memfd_secret): nobody but the program can read it");
+	return reg_dump_as(f, d, id, err);
+}
+
+/* --------------------------------------------------------------- restore */
+
+static const RegFileEntry *entry(const struct rfile *rf)
+{
+	return rf->e->reg;
+}
+
+const char *rfile_name(const struct rfile *rf)
+{
+	return rf->e->reg ? rf->e->reg->name : "?";
+}
+
+static bool name_is_valid(const char *name)
+{
+	size_t len = strlen(name);
+
+	return name[0] == '/' && len < PATH_MAX && !strstr(name, "/../") && !str_ends(name, "/..");
+}
+
+static int reg_load(struct rfiles *f, struct rfile *rf, struct err *err)
+{
+	const RegFileEntry *e = entry(rf);
+
+	(void)f;
+	if (!e || e->id != rf->id)
+		return err_input(err, "no reg_file_entry with this id");
+	if (e->ext)
+		return err_refuse(err, "restore it with an engine that supports --inherit-fd",
+				  "external file %s isn't supported yet", e->name);
+	if (!name_is_valid(e->name))
+		return err_input(err, "broken name \"%.100s\"", e->name);
+	if (e->has_size && e->size > INT64_MAX)
+		return err_input(err, "%s: size %" PRIu64, e->name, e->size);
+	if (e->n_build_id > BUILD_ID_WORDS)
+		return err_input(err, "%s: build id of %zu words", e->name, e->n_build_id);
+	rf->flags = e->flags;
+	rf->pos = e->pos;
+	return rfile_load_fown(rf, e->fown, err);
+}
+
+/* Flags that act on open() only, or that come later (O_ASYNC: after the owner). */
+#define NOT_AT_OPEN ((uint32_t)(O_CREAT | O_EXCL | O_TRUNC | O_ASYNC) | KERNEL_O_TMPFILE)
+
+int reg_open_as(struct rfiles *f, struct rfile *rf, uint32_t flags, struct err *err)
+{
+	int oflags = (int)(flags & ~NOT_AT_OPEN) | O_NOCTTY | O_CLOEXEC, fd;
+
+	if (rf->remap) {
+		/* O_NOFOLLOW would stop at the link in /proc itself. */
+		fd = fd_reopen(rf->remap->base, oflags & ~O_NOFOLLOW);
+	} else {
+		fd = openat(f->root, path_rel(rfile_name(rf)), oflags);
+		fd = fd < 0 ? -errno : fd;
+	}
+	if (fd < 0)
+		return err_sys(err, fd, "open %s with flags %#o", rfile_name(rf), flags);
+	return fd;
+}
+
+static int reg_open(struct rfiles *f, struct rfile *rf, struct target *t, struct err *err)
+{
+	const RegFileEntry *e = entry(rf);
+	int fd = reg_open_as(f, rf, rf->flags, err);
+
+	(void)t;
+	if (fd < 0 || rf->pos == 0 || rf->pos == UINT64_MAX || (rf->flags & O_PATH))
+		return fd;
+	/* Devices may not seek; their position is nobody's. */
+	if (lseek(fd, (off_t)rf->pos, SEEK_SET) < 0 && S_ISREG(e->mode)) {
+		int r = err_sys(err, -errno, "%s: seek to %" PRIu64, e->name, rf->pos);
+
+		fd_close(fd);
+		return r;
+	}
+	return fd;
+}
+
+static int reg_open_mapping(struct rfiles *f, struct rfile *rf, int flags, struct err *err)
+{
+	return reg_open_as(f, rf, (uint32_t)flags, err);
+}
+
+static void reg_describe(const struct rfile *rf, char *buf, size_t size)
+{
+	static const char *const how[] = {
+		[REMAP_LINK] = ", from its link remap",
+		[REMAP_GHOST] = ", deleted: from the image",
+		[REMAP_PROC] = "",
+	};
+
+	snprintf(buf, size, "%s%s, flags %#o, position %" PRIu64, rfile_name(rf),
+		 rf->remap ? how[rf->remap->type] : "", rf->flags, rf->pos);
+}
+
+/* ----------------------------------------------------- restore: the check */
+
+/* Collects mismatches in one text, as many as fit; the others are counted. */
+struct report {
+	char text[900];
+	size_t len, n, left_out;
+};
+
+static void __attribute__((format(printf, 2, 3))) report(struct report *rp, const char *fmt, ...)
+{
+	char line[512];
+	va_list ap;
+	size_t len;
+
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	len = strlen(line);
+	rp->n++;
+	log_warn("%s", line);
+	if (rp->len + len + 2 >= sizeof(rp->text)) {
+		rp->left_out++;
+		return;
+	}
+	if (rp->len)
+		rp->len += (size_t)snprintf(rp->text + rp->len, sizeof(rp->text) - rp->len, "; ");
+	rp->len += (size_t)snprintf(rp->text + rp->len, sizeof(rp->text) - rp->len, "%s", line);
+}
+
+static bool same_build(struct rfiles *f, const RegFileEntry *e)
+{
+	uint32_t words[BUILD_ID_WORDS];
+	auto_close int fd = openat(f->root, path_rel(e->name), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	size_t n = fd < 0 ? 0 : build_id_read(fd, words);
+
+	return n == e->n_build_id && !memcmp(words, e->build_id, n * sizeof(words[0]));
+}
+
+static void check_stat(struct rfiles *f, const RegFileEntry *e, const struct stat *st,
+		       struct report *rp)
+{
+	if (!e->has_mode)
+		return;
+	if ((st->st_mode & S_IFMT) != (e->mode & S_IFMT)) {
+		report(rp, "%s: type is %#o, was %#o", e->name, st->st_mode & S_IFMT,
+		       e->mode & S_IFMT);
+		return;
+	}
+	if (!f->opts->skip_rwx_check && (st->st_mode & 07777) != (e->mode & 07777))
+		report(rp, "%s: mode is %#o, was %#o", e->name, st->st_mode & 07777,
+		       e->mode & 07777);
+	if (e->has_size && (uint64_t)st->st_size != e->size)
+		report(rp, "%s: size is %" PRId64 ", was %" PRIu64, e->name, (int64_t)st->st_size,
+		       e->size);
+	else if (e->n_build_id && !same_build(f, e))
+		report(rp, "%s: is another build (build id)", e->name);
+}
+
+static void check_one(struct rfiles *f, struct rfile *rf, struct report *rp)
+{
+	const RegFileEntry *e = entry(rf);
+	struct stat st;
+
+	if (rf->remap) {
+		if (!remap_is_there(f, rf->remap))
+			report(rp, "%s: its link remap %s is gone", e->name,
+			       rfile_name(rf->remap->carrier));
+		return;
+	}
+	if (path_proc_pid(e->name))
+		return; /* of a process that isn't there yet */
+	/* Slave terminals come into being with their masters. */
+	if (rf->e->reg && str_after(e->name, "/dev/pts/"))
+		return;
+	if (fstatat(f->root, path_rel(e->name), &st, AT_SYMLINK_NOFOLLOW) < 0)
+		report(rp, "%s: %s", e->name, strerror(errno));
+	else
+		check_stat(f, e, &st, rp);
+}
+
+int reg_check_all(struct rfiles *f, struct err *err)
+{
+	struct report rp = {0};
+
+	vec_foreach (rf, &f->files)
+		if (rf->kind == &reg_kind && !rf->is_carrier)
+			check_one(f, rf, &rp);
+	if (!rp.n)
+		return 0;
+	if (rp.left_out)
+		err_input(
+			err,
+			"%zu files aren't as they were at the dump: %s; and %zu more (in the log)",
+			rp.n, rp.text, rp.left_out);
+	else
+		err_input(err, "%s", rp.text);
+	return err_hint(err, "bring the files back to what they were at the dump (a difference in "
+			     "permission bits alone: pass --skip-file-rwx-check)");
+}
+
+const struct file_kind reg_kind = {
+	.type = FD_TYPES__REG,
+	.name = "file",
+	.match = reg_match,
+	.dump = reg_dump,
+	.load = reg_load,
+	.open = reg_open,
+	.open_mapping = reg_open_mapping,
+	.describe = reg_describe,
+};

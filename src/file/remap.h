@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Names that don't lead to their file any more: unlinked ones (ghosts, link remaps) and /proc files
+ * of processes that are gone.
+ */
+#pragma once
+
+#include "file/kind.h"
+
+/* ------------------------------------------------------------------ dump */
+
+/* `name` of the REG entry `id` was removed: records where its file comes from at a restore. */
+MUST_USE int remap_dump(struct files *f, const struct fdesc *d, uint32_t id, const char *name,
+			struct err *err);
+/* `name` is below /proc/pid, and that process is gone. */
+void remap_dump_proc(struct files *f, uint32_t id, int pid);
+/* Writes remap-fpath.img. */
+MUST_USE int remaps_finish(struct files *f, struct err *err);
+/* Removes the links that the dump made. */
+void remaps_undo(struct files *f);
+
+/* The ghost of this inode (entered when new; refused if above the limit): its id. */
+MUST_USE int ghost_dump(struct files *f, const struct fdesc *d, const char *name, uint32_t *ret_id,
+			struct err *err);
+/* Writes ghost-file-*.img. */
+MUST_USE int ghosts_finish(struct files *f, struct err *err);
+
+/* --------------------------------------------------------------- restore */
+
+struct rghost;
+struct remap {
+	enum { REMAP_LINK = 0, REMAP_GHOST = 1, REMAP_PROC = 2 } type; /* disk values */
+	uint32_t remap_id;
+	struct rfile *carrier; /* REMAP_LINK */
+	struct rghost *ghost;  /* REMAP_GHOST */
+	int base; /* O_PATH, with the original name where that was free; -EBADF before prepare */
+};
+
+MUST_USE int remaps_load(struct rfiles *f, struct err *err);
+MUST_USE int remaps_prepare(struct rfiles *f, struct err *err);
+/* Removes the carriers of link remaps: the restore has succeeded. */
+void remaps_finish_restore(struct rfiles *f);
+void remaps_done(struct rfiles *f);
+/* The carrier must exist: for rfiles_check. */
+bool remap_is_there(const struct rfiles *f, const struct remap *r);
+
+MUST_USE int rghost_load(struct rfiles *f, uint32_t id, struct rghost **ret, struct err *err);
+/*
+ * Our O_PATH descriptor of the ghost's inode, made and filled at the first call; shown as `name`
+ * (deleted) if that name is free now. Nothing is left on disk, whatever happens to us.
+ */
+MUST_USE int rghost_open(struct rfiles *f, struct rghost *g, const char *name, struct err *err);
+void rghosts_done(struct rfiles *f);
+uint32_t rghost_mode(const struct rghost *g);
+/* Bytes of content, for reports. */
+uint64_t rghost_size(const struct rghost *g);

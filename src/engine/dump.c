@@ -174,16 +174,6 @@ static int write_clocks(struct dump *d, struct err *err)
 	return timens_dump(d->dir, root == own ? 0 : root, d->tasks[0].target, err);
 }
 
-static int write_inventory(struct dump *d, struct err *err)
-{
-	const struct task_ids *own = ids_own(d->ids);
-	struct inventory inv = {0};
-
-	inventory_init(&inv);
-	ids_to_entry(own, &inv.root_ids);
-	return inventory_write(d->dir, &inv, err);
-}
-
 static int write_stats(struct dump *d, struct err *err)
 {
 	const struct mem_stats *m = &d->mem_stats;
@@ -233,7 +223,7 @@ static int run_dump(struct dump *d, struct err *err)
 	TRY(files_dump_finish(d->files, &d->mem_stats, err));
 	TRY(write_tree(d, err));
 	TRY(write_clocks(d, err));
-	TRY(write_inventory(d, err));
+	TRY(ids_write_inventory(d->ids, d->dir, err));
 	if (scripts_run(d->o, d->dir, SCRIPT_POST_DUMP, d->o->pid, err) < 0)
 		return err->code = -ECANCELED;
 	/* The point of no return: the images are complete. */
@@ -249,6 +239,7 @@ static void dump_init(struct dump *d, const struct options *o, const struct img_
 		.evasive_devices = o->evasive_devices,
 		.shell_job = o->shell_job,
 		.leave_running = o->leave_running || o->leave_stopped,
+		.sizes_only = o->file_validation == VALIDATE_FILESIZE,
 	};
 
 	*d = (struct dump){.o = o, .dir = dir, .arena = arena_new()};

@@ -4,6 +4,7 @@
 #include "base/arena.h"
 #include "base/auto.h"
 #include "base/vec.h"
+#include "image/inventory.h"
 #include "image/schema/core.pb-c.h"
 
 #include <fcntl.h>
@@ -188,18 +189,16 @@ int ids_of(struct ids *ids, const struct target *t, struct task_ids *ret, struct
 	return 0;
 }
 
-int ids_write(const struct img_dir *dir, uint32_t vpid, const struct task_ids *ids, struct err *err)
+static void fill_entry(const struct task_ids *ids, TaskKobjIdsEntry *e)
 {
-	TaskKobjIdsEntry e = TASK_KOBJ_IDS_ENTRY__INIT;
-
-	e.vm_id = ids->vm;
-	e.files_id = ids->files;
-	e.fs_id = ids->fs;
-	e.sighand_id = ids->sighand;
+	e->vm_id = ids->vm;
+	e->files_id = ids->files;
+	e->fs_id = ids->fs;
+	e->sighand_id = ids->sighand;
 #define SET_NS(field, kind)                                                                        \
 	do {                                                                                       \
-		e.has_##field = ids->ns[kind] != 0;                                                \
-		e.field = ids->ns[kind];                                                           \
+		e->has_##field = ids->ns[kind] != 0;                                               \
+		e->field = ids->ns[kind];                                                          \
 	} while (0)
 	SET_NS(pid_ns_id, NS_PID);
 	SET_NS(net_ns_id, NS_NET);
@@ -210,5 +209,20 @@ int ids_write(const struct img_dir *dir, uint32_t vpid, const struct task_ids *i
 	SET_NS(user_ns_id, NS_USER);
 	SET_NS(cgroup_ns_id, NS_CGROUP);
 #undef SET_NS
+}
+
+int ids_write(const struct img_dir *dir, uint32_t vpid, const struct task_ids *ids, struct err *err)
+{
+	TaskKobjIdsEntry e = TASK_KOBJ_IDS_ENTRY__INIT;
+
+	fill_entry(ids, &e);
 	return img_write_one(dir, IMG_IDS, vpid, &e.base, err);
+}
+
+int ids_write_inventory(const struct ids *ids, const struct img_dir *dir, struct err *err)
+{
+	TaskKobjIdsEntry e = TASK_KOBJ_IDS_ENTRY__INIT;
+
+	fill_entry(&ids->own, &e);
+	return inventory_write(dir, &e, err);
 }

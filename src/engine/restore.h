@@ -5,6 +5,7 @@
 #include "engine/options.h"
 #include "engine/plan.h"
 #include "file/files.h"
+#include "image/inventory.h"
 #include "mem/restore.h"
 #include "remote/build.h"
 #include "task/task.h"
@@ -26,7 +27,8 @@ struct restore {
 	struct arena *arena;
 	struct plan plan;
 	struct restore_task *tasks; /* parallel to plan.nodes */
-	uint32_t time_ns_id;
+	uint32_t time_ns_id; /* of timens-<id>.img */
+	struct inventory inventory;
 	struct rtasks *props;
 	struct rfiles *files;
 	struct mem_opener opener;

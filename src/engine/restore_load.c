@@ -3,7 +3,6 @@
 
 #include "base/auto.h"
 #include "base/log.h"
-#include "image/check.h"
 #include "image/schema/core.pb-c.h"
 #include "image/schema/pstree.pb-c.h"
 
@@ -27,15 +26,38 @@ static int read_pstree(struct restore *r, pstree_vec *ret, struct err *err)
 	return got;
 }
 
+/* Namespaces that were dumped would have to be made again. */
+static int check_namespaces(const struct restore *r, const TaskKobjIdsEntry *ids, uint32_t pid,
+			    struct err *err)
+{
+	static const char *const names[] = {"pid", "net", "ipc", "uts", "time", "mnt", "user",
+					    "cgroup"};
+	const uint32_t got[] = {
+		ids->pid_ns_id,	 ids->net_ns_id, ids->ipc_ns_id,  ids->uts_ns_id,
+		ids->time_ns_id, ids->mnt_ns_id, ids->user_ns_id, ids->cgroup_ns_id,
+	};
+
+	for (size_t k = 0; k < ARRAY_SIZE(got); k++) {
+		if (k == 4 || got[k] == r->inventory.ns_ids[k])
+			continue;
+		return err_refuse(err, "dump from inside the namespaces of the tree instead",
+				  "pid %u has a %s namespace of its own in the image, which isn't "
+				  "supported yet",
+				  pid, names[k]);
+	}
+	return 0;
+}
+
 static int load_ids(struct restore *r, const PstreeEntry *e, struct plan_task *t, bool root,
 		    struct err *err)
 {
 	TaskKobjIdsEntry *ids;
 
 	TRY(img_read_one(r->dir, IMG_IDS, e->pid, r->arena, &ids, err));
+	TRY(check_namespaces(r, ids, e->pid, err));
 	t->files_id = ids->files_id;
-	if (root)
-		r->time_ns_id = ids->has_time_ns_id ? ids->time_ns_id : 0;
+	if (root && ids->has_time_ns_id && ids->time_ns_id != r->inventory.root_time_ns_id)
+		r->time_ns_id = ids->time_ns_id;
 	return 0;
 }
 
@@ -110,11 +132,12 @@ int restore_load(struct restore *r, struct err *err)
 		.evasive_devices = r->o->evasive_devices,
 		.shell_job = r->o->shell_job,
 		.skip_rwx_check = r->o->skip_file_rwx_check,
+		.sizes_only = r->o->file_validation == VALIDATE_FILESIZE,
 	};
 	pstree_vec tree = {0};
 	int ret;
 
-	TRY(image_check(r->dir, r->arena, err));
+	TRY(inventory_read(r->dir, r->arena, &r->inventory, err));
 	TRY(rtasks_load(r->dir, r->arena, &r->props, err));
 	TRY(rfiles_load(r->dir, &fo, r->arena, &r->files, err));
 	r->opener = (struct mem_opener){.ctx = r->files, .open = rfiles_open_mapping};

@@ -88,11 +88,11 @@ static int take_line(struct option_parser *p, char *line, struct err *err)
 	int r = config_split_line(line, &name, &value, &problem);
 
 	if (r < 0)
-		return err_input(err, "%s: %s", p->origin, problem);
+		return err_input(err, "%s: %s: %s '%s'", p->origin, problem, name, value);
 	if (r == 0)
 		return 0;
 	if (value && strchr(name, '='))
-		return err_input(err, "%s: more than one value", p->origin);
+		return err_input(err, "%s: more than one value: %s '%s'", p->origin, name, value);
 	if (value)
 		name = arena_printf(p->arena, "%s=%s", name, value);
 	return options_parse_long(p, name, NULL, &took_value, err);

@@ -157,13 +157,13 @@ static int set_size(struct option_parser *p, const struct option_row *row, const
 static int set_validation(struct option_parser *p, const struct option_row *row, const char *value,
 			  bool on, struct err *err)
 {
-	if (strcmp(value, "filesize") == 0) {
+	if (strcmp(value, "filesize") == 0)
 		p->o->file_validation = VALIDATE_FILESIZE;
-		return 0;
-	}
-	if (strcmp(value, "buildid") == 0)
-		return OPTION_REFUSED;
-	return err_input(err, "'%s' is neither filesize nor buildid", value);
+	else if (strcmp(value, "buildid") == 0)
+		p->o->file_validation = VALIDATE_BUILDID;
+	else
+		return err_input(err, "'%s' is neither filesize nor buildid", value);
+	return 0;
 }
 
 static int set_cgroups(struct option_parser *p, const struct option_row *row, const char *value,
@@ -374,7 +374,7 @@ const struct option_row option_table[] = {
 	ROW("skip-file-rwx-check", 0, NULL, GROUP_FILES, R, FLAG(skip_file_rwx_check),
 	    .help = "don't compare the permission bits of files with the image"),
 	ROW("file-validation", 0, "HOW", GROUP_FILES, D | R, .set = set_validation,
-	    .help = "only filesize is supported (and the default): compare sizes and modes"),
+	    .help = "filesize, or buildid too (default): how to see that a file isn't the same any more"),
 	/* Sockets that would have to be locked aren't dumped yet: there is nothing to lock. */
 	ROW("network-lock", 0, "HOW", GROUP_FILES, D, .set = set_network_lock,
 	    .help = "only skip and none are supported: there is nothing to lock"),

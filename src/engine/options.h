@@ -32,8 +32,8 @@ enum verb {
 	VERB_MAX,
 };
 
-/* How a file is compared with what the image says. By build id isn't among them yet. */
-enum file_validation { VALIDATE_FILESIZE = 0 };
+/* How a file is compared with what the image says: always by size, and by ELF build id. */
+enum file_validation { VALIDATE_BUILDID = 0, VALIDATE_FILESIZE };
 
 /* What is done about cgroups: tasks are restored into torpor's own cgroup in any case. */
 enum cgroup_mode { CGROUP_DEFAULT = 0, CGROUP_NONE, CGROUP_IGNORE };

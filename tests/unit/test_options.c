@@ -222,7 +222,6 @@ static void test_refused_options(void **state)
 	assert_error("dump -t 1 --manage-cgroups=soft", ERR_REFUSED, "--manage-cgroups=soft");
 	assert_error("dump -t 1 --manage-cgroups", ERR_REFUSED, "--manage-cgroups");
 	assert_error("dump -t 1 --network-lock nftables", ERR_REFUSED, "nftables");
-	assert_error("dump -t 1 --file-validation=buildid", ERR_REFUSED, "buildid");
 	assert_error("dump -t 1 --cpu-cap", ERR_REFUSED, "--cpu-cap");
 	/* Taken back, switched off, or without a meaning for the command: */
 	assert_good(parse("dump -t 1 --tcp-established --no-tcp-established"));

@@ -26,6 +26,7 @@ struct mem {
 	bool thp_disabled;
 	uint32_t exe_file_id; /* set by the engine */
 	bool allow_uprobes_seen;
+	char *names; /* what vma.path points into */
 };
 
 /*

@@ -17,7 +17,8 @@
 /* The memory of one task, as its images say, validated. */
 struct rmem {
 	uint32_t vpid;
-	vma_vec vmas;
+	vma_vec vmas; /* ascending, then guards */
+	size_t nreal; /* without the guards */
 	struct pagemap *pages;
 	uint64_t start_code, end_code, start_data, end_data, start_stack, start_brk, brk;
 	uint64_t arg_start, arg_end, env_start, env_end;
@@ -28,17 +29,26 @@ struct rmem {
 	uint32_t exe_file_id;
 };
 
-MUST_USE int rmem_load(const struct img_dir *dir, uint32_t vpid, struct arena *a,
-		       struct rmem **ret, struct err *err);
+MUST_USE int rmem_load(const struct img_dir *dir, uint32_t vpid, struct arena *a, struct rmem **ret,
+		       struct err *err);
 void rmem_free(struct rmem *m);
 
 /* A range of len bytes that is free in all of them (and far from stacks that may grow). */
 MUST_USE int rmem_find_hole(struct rmem *const *all, size_t n, uint64_t len, uint64_t *ret,
 			    struct err *err);
 
+/*
+ * What the tasks of one restore share: anonymous shared memory that images name by a shmid, and
+ * what is known about this kernel's vDSO.
+ */
+struct mem_common;
+MUST_USE int mem_common_new(const struct img_dir *dir, struct mem_common **ret, struct err *err);
+void mem_common_free(struct mem_common *c); /* accepts NULL */
+
 /* How mem/ gets at files: the engine passes file/'s functions in. */
 struct mem_opener {
 	void *ctx;
+	struct mem_common *common;
 	/* Our own descriptor (the callee keeps it) of this file entry for mmap with fdflags. */
 	int (*open)(void *ctx, uint32_t file_id, uint32_t fdflags, struct err *err);
 };

@@ -13,33 +13,33 @@
 #include <sys/types.h>
 
 /* vma_entry.status; disk values */
-#define VMA_AREA_REGULAR     (1u << 0)
-#define VMA_AREA_STACK	     (1u << 1)
-#define VMA_AREA_VSYSCALL    (1u << 2)
-#define VMA_AREA_VDSO	     (1u << 3)
-#define VMA_AREA_HEAP	     (1u << 5)
-#define VMA_FILE_PRIVATE     (1u << 6)
-#define VMA_FILE_SHARED	     (1u << 7)
-#define VMA_ANON_SHARED	     (1u << 8)
-#define VMA_ANON_PRIVATE     (1u << 9)
-#define VMA_AREA_SYSVIPC     (1u << 10)
-#define VMA_AREA_SOCKET	     (1u << 11)
-#define VMA_AREA_VVAR	     (1u << 12)
-#define VMA_AREA_AIORING     (1u << 13)
-#define VMA_AREA_MEMFD	     (1u << 14)
-#define VMA_AREA_SHSTK	     (1u << 15)
-#define VMA_AREA_GUARD	     (1u << 16)
-#define VMA_AREA_UPROBES     (1u << 17)
+#define VMA_AREA_REGULAR  (1u << 0)
+#define VMA_AREA_STACK	  (1u << 1)
+#define VMA_AREA_VSYSCALL (1u << 2)
+#define VMA_AREA_VDSO	  (1u << 3)
+#define VMA_AREA_HEAP	  (1u << 5)
+#define VMA_FILE_PRIVATE  (1u << 6)
+#define VMA_FILE_SHARED	  (1u << 7)
+#define VMA_ANON_SHARED	  (1u << 8)
+#define VMA_ANON_PRIVATE  (1u << 9)
+#define VMA_AREA_SYSVIPC  (1u << 10)
+#define VMA_AREA_SOCKET	  (1u << 11)
+#define VMA_AREA_VVAR	  (1u << 12)
+#define VMA_AREA_AIORING  (1u << 13)
+#define VMA_AREA_MEMFD	  (1u << 14)
+#define VMA_AREA_SHSTK	  (1u << 15)
+#define VMA_AREA_GUARD	  (1u << 16)
+#define VMA_AREA_UPROBES  (1u << 17)
 
 struct vma {
 	uint64_t start, end;
-	uint64_t pgoff;	  /* bytes into the file or object */
-	uint64_t shmid;	  /* file id, or shmid: IMAGES.md 6.1. Set by the engine for mapped objects */
-	uint32_t prot;	  /* PROT_* */
-	uint32_t flags;	  /* MAP_* */
-	uint32_t status;  /* VMA_* above */
-	uint64_t madv;	  /* bit N: madvise(N) */
-	int64_t fdflags;  /* O_RDONLY/O_WRONLY/O_RDWR of the mapped file, -1: none */
+	uint64_t pgoff; /* bytes into the file or object */
+	uint64_t shmid; /* file id, or shmid: IMAGES.md 6.1. Set by the engine for mapped objects */
+	uint32_t prot;	/* PROT_* */
+	uint32_t flags; /* MAP_* */
+	uint32_t status; /* VMA_* above */
+	uint64_t madv;	 /* bit N: madvise(N) */
+	int64_t fdflags; /* O_RDONLY/O_WRONLY/O_RDWR of the mapped file, -1: none */
 	/* Only at dump: what is mapped. */
 	uint64_t ino;
 	dev_t dev;	  /* as in /proc/PID/maps: st_dev of the superblock */
@@ -55,7 +55,8 @@ static inline bool vma_is(const struct vma *v, uint32_t bits)
 /* Its pages belong to one address space: they are in the task's own pagemap. */
 static inline bool vma_is_private(const struct vma *v)
 {
-	return (vma_is(v, VMA_AREA_REGULAR) && (v->status & (VMA_ANON_PRIVATE | VMA_FILE_PRIVATE))) ||
+	return (vma_is(v, VMA_AREA_REGULAR) &&
+		(v->status & (VMA_ANON_PRIVATE | VMA_FILE_PRIVATE))) ||
 	       (v->status & (VMA_AREA_SHSTK | VMA_AREA_AIORING));
 }
 /* It needs a file entry: any mapping of a file, of a memfd, or of anonymous shared memory. */

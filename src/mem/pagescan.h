@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which pages of an address space carry data that only it has, by PAGEMAP_SCAN (6.7) or, on older
+ * kernels, the entries of /proc/PID/pagemap. Works from outside, frozen or not.
+ */
+#pragma once
+
+#include "kernel/uapi/pagemap.h"
+#include "mem/vma.h"
+#include "remote/target.h"
+
+enum pagescan_what {
+	/* Private pages in use: in memory or swapped out, not the zero page, not of a file. */
+	PAGESCAN_DATA,
+	/* Pages made guards by MADV_GUARD_INSTALL. */
+	PAGESCAN_GUARDS,
+};
+
+#define PAGESCAN_REGIONS 1024
+
+struct pagescan {
+	const struct target *target;
+	const struct vma *vmas; /* looked into; ascending */
+	size_t nvmas;
+	enum pagescan_what what;
+	int fd;
+	bool old_kernel;   /* entries, vma by vma */
+	uint64_t zero_pfn; /* old kernel: the frame of the zero page, 0 if unknown */
+	uint64_t at, end;  /* what is left to be looked at */
+	size_t vma;	   /* old kernel: where `at` is */
+	size_t next, n;	   /* unread results */
+	struct page_region found[PAGESCAN_REGIONS];
+};
+
+/*
+ * The vmas must stay as they are until pagescan_done. Ranges that come back may reach over
+ * several adjacent vmas and may touch others than these.
+ */
+MUST_USE int pagescan_init(struct pagescan *s, const struct target *t, enum pagescan_what what,
+			   const struct vma *vmas, size_t nvmas, struct err *err);
+/* 1 and the next range [*start, *end), ascending; 0 at the end. */
+MUST_USE int pagescan_next(struct pagescan *s, uint64_t *start, uint64_t *end, struct err *err);
+void pagescan_done(struct pagescan *s);
+
+/* Is a page with this pagemap entry wanted? (What older kernels get; for tests.) */
+bool pagescan_entry_wanted(uint64_t entry, enum pagescan_what what, uint64_t zero_pfn);

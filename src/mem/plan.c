@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Copy-on-write sharing comes back by itself: a child starts as a copy of its parent, and only
+ * what differs is touched. Hence the order of questions, for each mapping of the child:
+ *
+ *  1. Is it a continuation of one that the parent has? Then that stays (KEEP), cut to size or
+ *     grown at its end. Only if it begins where the child's begins or below: a piece mapped in
+ *     front would be a mapping of its own for ever, since the kernel doesn't merge areas that
+ *     came by fork with new ones, and the program would see two where it had one.
+ *  2. Which of its pages are the parent's? Those with equal bytes stay shared. The others are
+ *     written, those that the child doesn't have are dropped.
+ *
+ * All other mappings are new, and their pages are filled.
+ */
+#include "mem/plan.h"
+
+#include "base/auto.h"
+#include "kernel/uapi/mman.h"
+#include "mem/layout.h"
+
+#include <string.h>
+
+/* So many differing pages in a row are dropped and filled anew: cheaper than copying to overwrite.
+ */
+#define DROP_MIN_PAGES 8
+
+/* ----------------------------------------------------------------- cursor */
+
+/* Walks the runs of a pagemap along ascending addresses. */
+struct cursor {
+	const struct pagemap *p;
+	size_t i;
+};
+
+static struct cursor cursor_at(const struct pagemap *p, uint64_t va)
+{
+	return (struct cursor){p, p ? pagemap_find(p, va) : 0};
+}
+
+/* The bytes of the page at `va`, or NULL; *until is lowered to where that answer ends. */
+static const uint8_t *cursor_get(struct cursor *c, uint64_t va, uint64_t *until)
+{
+	const struct page_run *r;
+
+	while (c->p && c->i < c->p->nruns &&
+	       c->p->runs[c->i].vaddr + c->p->runs[c->i].npages * PAGE_LEN <= va)
+		c->i++;
+	if (!c->p || c->i == c->p->nruns)
+		return NULL;
+	r = &c->p->runs[c->i];
+	if (r->vaddr > va) {
+		*until = MIN(*until, r->vaddr);
+		return NULL;
+	}
+	*until = MIN(*until, r->vaddr + r->npages * PAGE_LEN);
+	return c->p->pages + r->off + (va - r->vaddr);
+}
+
+/* ------------------------------------------------------------------ pages */
+
+static void add_fill(struct mem_plan *p, const struct vma *v, uint64_t va, uint64_t len,
+		     const uint8_t *src, bool fresh)
+{
+	struct fill *last = p->fill.len ? &p->fill.data[p->fill.len - 1] : NULL;
+	uint64_t npages = len / PAGE_LEN;
+
+	if (!len)
+		return;
+	if (last && last->vma == v && last->fresh == fresh &&
+	    last->va + last->npages * PAGE_LEN == va && last->src + last->npages * PAGE_LEN == src)
+		last->npages += npages;
+	else
+		*vec_push(&p->fill) = (struct fill){va, npages, src, v, fresh};
+}
+
+static void add_drop(struct mem_plan *p, uint64_t start, uint64_t end)
+{
+	struct range *last = p->drop.len ? &p->drop.data[p->drop.len - 1] : NULL;
+
+	if (last && last->end == start)
+		last->end = end;
+	else
+		*vec_push(&p->drop) = (struct range){start, end};
+}
+
+static void plan_fresh(struct mem_plan *p, const struct vma *v, const struct pagemap *pages,
+		       uint64_t start)
+{
+	struct cursor c = cursor_at(pages, start);
+
+	for (uint64_t va = start, until; va < v->end; va = until) {
+		const uint8_t *src;
+
+		until = v->end;
+		src = cursor_get(&c, va, &until);
+		if (src)
+			add_fill(p, v, va, until - va, src, /* fresh= */ true);
+	}
+}
+
+static void add_differing(struct mem_plan *p, const struct vma *v, uint64_t va, uint64_t len,
+			  const uint8_t *src)
+{
+	bool fresh = len >= DROP_MIN_PAGES * PAGE_LEN;
+
+	if (fresh)
+		add_drop(p, va, va + len);
+	add_fill(p, v, va, len, src, fresh);
+}
+
+/* Both have pages in [va, va + len). */
+static void plan_compare(struct mem_plan *p, const struct vma *v, uint64_t va, uint64_t len,
+			 const uint8_t *own, const uint8_t *theirs)
+{
+	uint64_t differ = 0; /* bytes in front of `at` that differ */
+
+	for (uint64_t at = 0; at < len; at += PAGE_LEN) {
+		p->pages_compared++;
+		if (memcmp(own + at, theirs + at, PAGE_LEN) != 0) {
+			differ += PAGE_LEN;
+			continue;
+		}
+		p->pages_shared++;
+		if (differ)
+			add_differing(p, v, va + at - differ, differ, own + at - differ);
+		differ = 0;
+	}
+	if (differ)
+		add_differing(p, v, va + len - differ, differ, own + len - differ);
+}
+
+static void plan_inherited(struct mem_plan *p, const struct keep *k, const struct pagemap *pages,
+			   const struct pagemap *base_pages)
+{
+	struct cursor c = cursor_at(pages, k->v->start), b = cursor_at(base_pages, k->v->start);
+
+	for (uint64_t va = k->v->start, until; va < k->end; va = until) {
+		const uint8_t *own, *theirs;
+
+		until = k->end;
+		own = cursor_get(&c, va, &until);
+		theirs = cursor_get(&b, va, &until);
+		if (own && theirs)
+			plan_compare(p, k->v, va, until - va, own, theirs);
+		else if (own)
+			add_fill(p, k->v, va, until - va, own, /* fresh= */ true);
+		else if (theirs)
+			add_drop(p, va, until);
+	}
+}
+
+/* --------------------------------------------------------------- mappings */
+
+/* The same memory: anonymous, or the same offset of the same file opened the same way. */
+static bool same_backing(const struct vma *v, const struct vma *b)
+{
+	const uint32_t kinds = VMA_FILE_PRIVATE | VMA_FILE_SHARED | VMA_ANON_SHARED |
+			       VMA_ANON_PRIVATE;
+
+	if ((v->status & kinds) != (b->status & kinds) ||
+	    (v->flags & ~MAP_LOCKED) != (b->flags & ~MAP_LOCKED))
+		return false;
+	if (v->status & VMA_ANON_PRIVATE)
+		return true;
+	return v->shmid == b->shmid && v->fdflags == b->fdflags &&
+	       v->pgoff - v->start == b->pgoff - b->start;
+}
+
+static bool has_pages(const struct rmem *m, uint64_t start, uint64_t end)
+{
+	size_t i = pagemap_find(m->pages, start);
+
+	return i < m->pages->nruns && m->pages->runs[i].vaddr < end;
+}
+
+/* Growing at the end is mremap(); only worth it if there is something to share. */
+static bool worth_growing(const struct rmem *m, const struct vma *v, uint64_t end)
+{
+	return vma_is_private(v) && !(v->flags & MAP_HUGETLB) &&
+	       (v->flags & MAP_TYPE) != MAP_DROPPABLE && has_pages(m, v->start, end);
+}
+
+static bool find_keep(const struct rmem *m, const struct vma *v, const struct rmem *base,
+		      struct keep *ret)
+{
+	const struct vma *b = base ? layout_find(&base->vmas, base->nreal, v->start) : NULL;
+	uint64_t end;
+
+	if (!b || b->start > v->start || vma_is_kernels(b) || !same_backing(v, b))
+		return false;
+	end = MIN(v->end, b->end);
+	if (end < v->end && !worth_growing(m, v, end))
+		return false;
+	*ret = (struct keep){v, b, end};
+	return true;
+}
+
+/* What of the inherited mapping isn't kept; `k` is the first keep that ends behind its start. */
+static void plan_unmap(struct mem_plan *p, const struct vma *b, size_t *k)
+{
+	uint64_t at = b->start;
+
+	for (; *k < p->keep.len && p->keep.data[*k].v->start < b->end; (*k)++) {
+		const struct keep *keep = &p->keep.data[*k];
+
+		if (keep->v->start > at)
+			*vec_push(&p->unmap) = (struct range){at, keep->v->start};
+		at = keep->end;
+	}
+	if (at < b->end)
+		*vec_push(&p->unmap) = (struct range){at, b->end};
+}
+
+void mem_plan_make(struct mem_plan *p, const struct rmem *m, const struct rmem *base)
+{
+	size_t k = 0;
+
+	*p = (struct mem_plan){0};
+	for (size_t i = 0; i < m->nreal; i++) {
+		const struct vma *v = &m->vmas.data[i];
+		struct keep keep;
+
+		if (vma_is_kernels(v))
+			continue;
+		if (find_keep(m, v, base, &keep)) {
+			*vec_push(&p->keep) = keep;
+			if (!vma_is_private(v))
+				continue;
+			plan_inherited(p, &keep, m->pages, base->pages);
+			plan_fresh(p, v, m->pages, keep.end);
+		} else {
+			*vec_push(&p->map) = v;
+			if (vma_is_private(v))
+				plan_fresh(p, v, m->pages, v->start);
+		}
+	}
+	for (size_t i = 0; base && i < base->nreal; i++)
+		if (!vma_is_kernels(&base->vmas.data[i]))
+			plan_unmap(p, &base->vmas.data[i], &k);
+}
+
+void mem_plan_done(struct mem_plan *p)
+{
+	vec_done(&p->unmap);
+	vec_done(&p->keep);
+	vec_done(&p->map);
+	vec_done(&p->drop);
+	vec_done(&p->fill);
+}

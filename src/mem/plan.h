@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What has to be done to an address space to make it a task's: a pure function of two images, the
+ * task's and that of the process whose copy it starts as.
+ */
+#pragma once
+
+#include "mem/restore.h"
+
+struct range {
+	uint64_t start, end;
+};
+
+/* Pages to be written. `fresh`: nothing is there yet, as userfaultfd requires. */
+struct fill {
+	uint64_t va, npages;
+	const uint8_t *src;
+	const struct vma *vma;
+	bool fresh;
+};
+
+/* An inherited mapping that stays, from v->start on. */
+struct keep {
+	const struct vma *v, *base;
+	uint64_t end; /* of what is inherited; the rest up to v->end is to be grown */
+};
+
+struct mem_plan {
+	VEC(struct range) unmap;     /* inherited, not the task's */
+	VEC(struct keep) keep;	     /* inherited and the task's; ascending */
+	VEC(const struct vma *) map; /* new; ascending */
+	VEC(struct range) drop;	     /* inherited pages that the task doesn't have */
+	VEC(struct fill) fill;	     /* ascending */
+	uint64_t pages_compared, pages_shared;
+};
+
+/* `base` may be NULL (an empty address space). Both must outlive the plan. */
+void mem_plan_make(struct mem_plan *p, const struct rmem *m, const struct rmem *base);
+void mem_plan_done(struct mem_plan *p);
+
+/* The kernel makes and unmakes these areas by itself: see finish. */
+static inline bool vma_is_kernels(const struct vma *v)
+{
+	return v->status & (VMA_AREA_VDSO | VMA_AREA_VVAR | VMA_AREA_VSYSCALL);
+}

@@ -208,10 +208,10 @@ bool proc_field_u64(const char *text, const char *key, int base, uint64_t *ret)
 bool proc_field_last(const char *text, const char *key, uint64_t *ret, size_t *count)
 {
 	const char *p = proc_field(text, key);
+	uint64_t v;
 
-	*count = 0;
-	while (p && scan_u64(&p, 10, ret))
-		(*count)++;
+	for (*count = 0; p && scan_u64(&p, 10, &v); (*count)++)
+		*ret = v;
 	return *count > 0;
 }
 

@@ -4,7 +4,8 @@
 
 #include "remote/target.h"
 
-/* Our own copy (CLOEXEC, >= 3) of a descriptor of the target: pidfd_getfd. Negative errno on err. */
+/* Our own copy (CLOEXEC, >= 3) of a descriptor of the target: pidfd_getfd. Negative errno on err.
+ */
 MUST_USE int target_get_fd(const struct target *t, struct tfd fd, struct err *err);
 
 /*

@@ -13,6 +13,7 @@ struct seize_opts {
 struct target_tree {
 	struct target **targets;
 	size_t n;
+	char *refreeze; /* only for remote/: the cgroup that was found frozen */
 };
 
 /*

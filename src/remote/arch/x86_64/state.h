@@ -8,8 +8,8 @@
 
 struct arch_state {
 	struct user_regs_struct gp; /* as read: an interrupted call not yet rewound */
-	size_t xsave_len;	    /* 0: legacy only, in `fx` */
-	uint8_t *xsave;		    /* standard format XSAVE image (NT_X86_XSTATE) */
+	size_t xsave_len; /* 512: a CPU with the legacy area alone; 0: none, left as it is */
+	uint8_t *xsave;	  /* standard format XSAVE image (NT_X86_XSTATE) */
 };
 
 struct arch_state *arch_state_new(size_t xsave_len);
@@ -25,3 +25,19 @@ MUST_USE int arch_state_set(pid_t tid, const struct arch_state *s, struct err *e
  * the rest of the timeout is lost, see the .c file for what each call gets.
  */
 void arch_regs_rewind(struct user_regs_struct *regs);
+/*
+ * The original number of a call that the kernel restarts by itself a second time, which shows as
+ * restart_syscall(): its number goes to orig_rax (the kernel doesn't use that when it restarts).
+ * `code` is what stands before the `syscall` instruction. True if regs were changed.
+ */
+bool arch_regs_name_restarted(struct user_regs_struct *regs, const uint8_t *code, size_t len);
+/*
+ * epoll_wait() and some others return EINTR at any interruption, ours included: makes the kernel
+ * restart them as it does with others. True if regs were changed.
+ */
+bool arch_regs_hide_eintr(struct user_regs_struct *regs);
+bool arch_in_syscall(const struct user_regs_struct *regs);
+
+/* Only the general registers. A task in 32-bit mode is refused. */
+MUST_USE int arch_gp_get(pid_t tid, struct user_regs_struct *ret, struct err *err);
+MUST_USE int arch_gp_set(pid_t tid, const struct user_regs_struct *regs, struct err *err);

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Between the files of remote/ that make and take apart targets. */
+#pragma once
+
+#include "remote/target.h"
+
+/* For results that don't matter, with the reason beside it: gcc doesn't take a cast to void. */
+static inline void ignore(int result)
+{
+	(void)result;
+}
+
+/* Parent, comm, state from /proc/PID/stat once more. ERR_GONE if there is nothing left of it. */
+MUST_USE int target_refresh(struct target *t, struct err *err);
+/* Appends a thread with vtid = tid. */
+struct target_thread *target_add_thread(struct target *t, pid_t tid);
+/* Frees the threads that `is_unwanted` says yes to; NULL: all. */
+void target_drop_threads(struct target *t, bool (*is_unwanted)(const struct target_thread *));
+
+/* At the first stop: saves registers and mask; what in them needs correction is corrected. */
+MUST_USE int thread_save(struct target_thread *th, struct err *err);

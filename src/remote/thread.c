@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A thread's own state, between its first stop and its release.
+ *
+ * Corrected at the first stop, in the thread itself, as the kernel would have done or as if we had
+ * never come:
+ *
+ *  - EINTR of calls that fail at any interruption (epoll_wait ...) becomes a restart;
+ *  - restart_syscall gets the number of the call that it restarts (only in our copy);
+ *  - a restartable sequence (rseq) that it is in is aborted, as by any preemption: when its
+ *    registers point elsewhere for a while, the kernel would forget about the sequence and then
+ *    let it be finished, perhaps on another CPU.
+ */
+#include "remote/internal.h"
+
+#include "kernel/sys.h"
+#include "kernel/uapi/ptrace.h"
+#include "remote/arch/x86_64/state.h"
+#include "remote/wait.h"
+
+#include <errno.h>
+#include <linux/rseq.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The sequence in progress, by its descriptor in the thread's rseq area. False if there is none. */
+static bool rseq_find(const struct target_thread *th, uint64_t ip, raddr_t *field,
+		      uint64_t *abort_ip)
+{
+	struct ptrace_rseq_configuration conf;
+	struct err err = ERR_INIT;
+	struct rseq_cs cs;
+	uint64_t at;
+
+	if (sys_ptrace(PTRACE_GET_RSEQ_CONFIGURATION, th->tid, sizeof(conf),
+		       (uint64_t)(uintptr_t)&conf) < 0 ||
+	    !conf.rseq_abi_pointer)
+		return false;
+	*field = raddr(conf.rseq_abi_pointer + offsetof(struct rseq, rseq_cs));
+	if (target_read(th->target, *field, &at, sizeof(at), &err) < 0 || !at ||
+	    target_read(th->target, raddr(at), &cs, sizeof(cs), &err) < 0)
+		return false;
+	*abort_ip = cs.abort_ip;
+	return ip - cs.start_ip < cs.post_commit_offset;
+}
+
+static int rseq_abort(struct target_thread *th, bool *changed, struct err *err)
+{
+	uint64_t abort_ip, none = 0;
+	raddr_t field;
+
+	if (!rseq_find(th, th->saved->gp.rip, &field, &abort_ip))
+		return 0;
+	TRY(target_write(th->target, field, &none, sizeof(none), err));
+	th->saved->gp.rip = abort_ip;
+	*changed = true;
+	return 0;
+}
+
+#define CODE_BEFORE 48
+
+static void name_restarted(struct target_thread *th)
+{
+	struct user_regs_struct *gp = &th->saved->gp;
+	uint8_t code[CODE_BEFORE] = {0};
+	struct err err = ERR_INIT;
+
+	if ((int64_t)gp->rax != -ERESTART_RESTARTBLOCK)
+		return;
+	/* Unreadable code: then its arguments tell. */
+	ignore(target_read(th->target, raddr(gp->rip - 2 - CODE_BEFORE), code, sizeof(code), &err));
+	(void)arch_regs_name_restarted(gp, code, sizeof(code));
+}
+
+int thread_save(struct target_thread *th, struct err *err)
+{
+	bool changed;
+
+	TRY(arch_state_get(th->tid, &th->saved, err));
+	TRY(thread_ptrace(th, PTRACE_GETSIGMASK, "PTRACE_GETSIGMASK", sizeof(th->sigmask),
+			  (uint64_t)(uintptr_t)&th->sigmask, err));
+	name_restarted(th);
+	changed = arch_regs_hide_eintr(&th->saved->gp);
+	/* No system calls are allowed in a sequence. */
+	if (!arch_in_syscall(&th->saved->gp))
+		TRY(rseq_abort(th, &changed, err));
+	return changed ? arch_gp_set(th->tid, &th->saved->gp, err) : 0;
+}

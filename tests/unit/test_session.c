@@ -144,8 +144,11 @@ static int make_dirs(void **state)
 {
 	log_init(LOG_WARN);
 	umask(022);
-	return !mkdtemp(tmp) || mkdir(in_tmp("images"), 0700) < 0 ||
-	       mkdir(in_tmp("work"), 0700) < 0;
+	if (!mkdtemp(tmp))
+		return -1;
+	snprintf(images, sizeof(images), "%s/images", tmp);
+	snprintf(work, sizeof(work), "%s/work", tmp);
+	return mkdir(images, 0700) < 0 || mkdir(work, 0700) < 0;
 }
 
 static int remove_dirs(void **state)

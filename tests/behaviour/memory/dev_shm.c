@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* POSIX shared memory objects in /dev/shm: one with its name, one unlinked, shared with a child. */
+#include "crew.h"
+#include "maps.h"
+
+#include <fcntl.h>
+
+TEST("objects in /dev/shm")
+
+enum { LEN = 10 * PAGE };
+
+static char *shm_map(const char *name, int *ret_fd)
+{
+	int fd = shm_open(name, O_CREAT | O_EXCL | O_RDWR, 0600);
+	char *p;
+
+	MUST(fd >= 0 && ftruncate(fd, LEN) == 0);
+	p = mmap(NULL, LEN, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	MUST(p != MAP_FAILED);
+	*ret_fd = fd;
+	return p;
+}
+
+int main(void)
+{
+	struct crew *c = crew_new();
+	char named_as[64], gone_as[64], byte;
+	char *named, *gone;
+	int named_fd, gone_fd;
+	pid_t pid;
+
+	snprintf(named_as, sizeof(named_as), "/torpor-named-%d", (int)getpid());
+	snprintf(gone_as, sizeof(gone_as), "/torpor-gone-%d", (int)getpid());
+	named = shm_map(named_as, &named_fd);
+	gone = shm_map(gone_as, &gone_fd);
+	close(named_fd);
+	MUST(shm_unlink(gone_as) == 0);
+	pattern_fill(named, LEN, 1);
+	pattern_fill(gone + 4 * PAGE, 2 * PAGE, 2);
+	pid = crew_fork();
+	if (pid == 0) {
+		close(gone_fd);
+		crew_ready(c);
+		named[0]++;
+		gone[0]++;
+		_exit(0);
+	}
+	crew_gather(c, 1);
+	FREEZE();
+	named_fd = shm_open(named_as, O_RDONLY, 0);
+	CHECK(named_fd >= 0 && shm_unlink(named_as) == 0, "the named object: %m");
+	CHECK(shm_unlink(gone_as) < 0, "the unlinked object has its name back");
+	CHECK(pattern_is(named, LEN, 1) && pattern_is(gone + 4 * PAGE, 2 * PAGE, 2), "bytes");
+	CHECK(is_zero(gone, 4 * PAGE), "untouched pages aren't zero");
+	named[0] = 5;
+	gone[0] = 6;
+	CHECK(pread(named_fd, &byte, 1, 0) == 1 && byte == 5, "the named object is another one");
+	CHECK(pread(gone_fd, &byte, 1, 0) == 1 && byte == 6, "the unlinked object is another one");
+	crew_go(c, 1);
+	crew_join(pid);
+	CHECK(named[0] == 6 && gone[0] == 7, "not shared with the child any more");
+	return 0;
+}

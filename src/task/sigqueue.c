@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Pending signals with their siginfo, in order: one queue per thread and one per process.
+ * PTRACE_PEEKSIGINFO copies them without taking them off.
+ *
+ * They are queued again by the threads themselves: rt_sigqueueinfo(2) and rt_tgsigqueueinfo(2)
+ * accept a siginfo as the kernel makes it (si_code >= 0) only from the receiver. All signals are
+ * blocked by then, so that none is thrown away as ignored. A standard signal is pending at most
+ * once in a queue, so the recorded ones fit.
+ */
+#include "task/part.h"
+
+#include "image/schema/core.pb-c.h"
+#include "kernel/sys.h"
+#include "kernel/uapi/ptrace.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+#define PEEK_AT_ONCE 32
+
+static int queue_read(struct dthread *d, uint32_t flags, SignalQueueEntry **ret, struct err *err)
+{
+	VEC(SiginfoEntry *) found = {0};
+	SignalQueueEntry *q = arena_new_of(d->a, SignalQueueEntry);
+	struct ptrace_peeksiginfo_args args = {.flags = flags, .nr = PEEK_AT_ONCE};
+	uint8_t buf[PEEK_AT_ONCE][SIGINFO_LEN];
+	long n;
+
+	do {
+		n = sys_ptrace(PTRACE_PEEKSIGINFO, d->th->tid, (uint64_t)(uintptr_t)&args,
+			       (uint64_t)(uintptr_t)buf);
+		for (long i = 0; i < n; i++) {
+			SiginfoEntry *e = arena_new_of(d->a, SiginfoEntry);
+
+			siginfo_entry__init(e);
+			e->siginfo.data = arena_dup(d->a, buf[i], SIGINFO_LEN);
+			e->siginfo.len = SIGINFO_LEN;
+			*vec_push(&found) = e;
+		}
+		args.off += n > 0 ? (uint64_t)n : 0;
+	} while (n > 0);
+	signal_queue_entry__init(q);
+	q->n_signals = found.len;
+	if (found.len)
+		q->signals = arena_dup(d->a, found.data, found.len * sizeof(*found.data));
+	vec_done(&found);
+	*ret = q;
+	return n < 0 ? err_sys(err, (int)n, "thread %d: PTRACE_PEEKSIGINFO", d->th->tid) : 0;
+}
+
+static int sigqueue_take(struct dthread *d, struct err *err)
+{
+	TRY(queue_read(d, 0, &d->thread->signals_p, err));
+	if (d->leader)
+		TRY(queue_read(d, PTRACE_PEEKSIGINFO_SHARED, &d->tc->signals_s, err));
+	return 0;
+}
+
+static int queue_signo(const uint8_t info[SIGINFO_LEN])
+{
+	int signo;
+
+	memcpy(&signo, info, sizeof(signo));
+	return signo;
+}
+
+static int queue_load(struct arena *a, const SignalQueueEntry *q, struct sigqueue *ret,
+		      struct err *err)
+{
+	if (!q || !q->n_signals)
+		return 0;
+	ret->n = q->n_signals;
+	ret->info = arena_alloc(a, q->n_signals * SIGINFO_LEN);
+	for (size_t i = 0; i < q->n_signals; i++) {
+		const ProtobufCBinaryData *info = &q->signals[i]->siginfo;
+		int signo;
+
+		if (info->len != SIGINFO_LEN)
+			return err_input(err, "pending signal of %zu bytes, a siginfo has %d",
+					 info->len, SIGINFO_LEN);
+		memcpy(ret->info[i], info->data, SIGINFO_LEN);
+		signo = queue_signo(ret->info[i]);
+		if (signo < 1 || signo > SIG_MAX)
+			return err_input(err, "pending signal number %d", signo);
+	}
+	return 0;
+}
+
+static int sigqueue_load(struct rthread *r, const CoreEntry *core, struct err *err)
+{
+	struct arena *a = r->rt->priv->ts->a;
+
+	TRY(queue_load(a, core->thread_core->signals_p, &r->queue, err));
+	if (core->tc)
+		TRY(queue_load(a, core->tc->signals_s, &r->rt->priv->queue, err));
+	return 0;
+}
+
+static int sigqueue_late(struct rstep *s, struct err *err)
+{
+	const struct sigqueue *shared = &s->p->queue;
+
+	for (size_t i = 0; s->r->leader && i < shared->n; i++) {
+		raddr_t info;
+
+		TRY(step_room(s, 1, SIGINFO_LEN, err));
+		info = batch_put(s->b, shared->info[i], SIGINFO_LEN);
+		step_call(s, SYS_rt_sigqueueinfo, s->rt->vpid,
+			  (uint64_t)queue_signo(shared->info[i]), info.va);
+	}
+	for (size_t i = 0; i < s->r->queue.n; i++) {
+		raddr_t info;
+
+		TRY(step_room(s, 1, SIGINFO_LEN, err));
+		info = batch_put(s->b, s->r->queue.info[i], SIGINFO_LEN);
+		step_call(s, SYS_rt_tgsigqueueinfo, s->rt->vpid, s->r->vtid,
+			  (uint64_t)queue_signo(s->r->queue.info[i]), info.va);
+	}
+	return 0;
+}
+
+const struct task_part sigqueue_part = {
+	.name = "pending signals",
+	.take = sigqueue_take,
+	.load = sigqueue_load,
+	.late = sigqueue_late,
+};

@@ -76,13 +76,14 @@ static int object_id(holder_vec *v, pid_t pid, int type, uint32_t *ret, pid_t *r
 
 static uint32_t ns_id(struct ids *ids, enum ns_kind kind, ino_t ino)
 {
-	vec_foreach (s, &ids->ns) {
-		if (s->kind == kind && s->ino == ino)
-			return s->id;
-	}
-	*vec_push(&ids->ns) =
-		(struct ns_seen){.kind = kind, .ino = ino, .id = (uint32_t)ids->ns.len + 1};
-	return (uint32_t)ids->ns.len;
+	struct ns_seen *s;
+
+	vec_foreach (known, &ids->ns)
+		if (known->kind == kind && known->ino == ino)
+			return known->id;
+	s = vec_push(&ids->ns);
+	*s = (struct ns_seen){.kind = kind, .ino = ino, .id = (uint32_t)ids->ns.len};
+	return s->id;
 }
 
 static int fill_ns(struct ids *ids, int proc, struct task_ids *ret)

@@ -70,7 +70,9 @@ static int write_pidfile(struct restore *r, struct err *err)
 {
 	if (!r->o->pidfile)
 		return 0;
-	return pidfile_write(r->dir, r->o->pidfile, root_pid(r), err);
+	TRY(pidfile_write(r->dir, r->o->pidfile, root_pid(r), err));
+	r->has_pidfile = true;
+	return 0;
 }
 
 /* Signals and timers last: from here to the first instruction of the program it is short. */
@@ -159,6 +161,7 @@ static void restore_done(struct restore *r)
 		rmem_free(r->tasks[i].mem);
 	build_free(r->build);
 	rfiles_free(r->files);
+	mem_common_free(r->mem_common);
 	plan_done(&r->plan);
 	arena_free(r->arena);
 }
@@ -172,7 +175,7 @@ int engine_restore(const struct options *o, const struct img_dir *dir, struct er
 		restore_kill(&r);
 		if (r.files)
 			rfiles_undo(r.files);
-		if (o->pidfile && err->code != -EEXIST)
+		if (r.has_pidfile)
 			pidfile_remove(dir, o->pidfile);
 	}
 	(void)prctl(PR_SET_CHILD_SUBREAPER, 0); /* was set to reap what falls out while failing */

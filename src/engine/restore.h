@@ -31,10 +31,12 @@ struct restore {
 	struct inventory inventory;
 	struct rtasks *props;
 	struct rfiles *files;
+	struct mem_common *mem_common;
 	struct mem_opener opener;
 	struct build *build;
 	struct rmem_stats mem_stats;
 	uint64_t forking_us;
+	bool has_pidfile; /* ours: another one of that name stays */
 };
 
 /* Reads and validates all images, makes the plan. Touches nothing (restore_load.c). */

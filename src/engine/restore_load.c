@@ -140,7 +140,9 @@ int restore_load(struct restore *r, struct err *err)
 	TRY(inventory_read(r->dir, r->arena, &r->inventory, err));
 	TRY(rtasks_load(r->dir, r->arena, &r->props, err));
 	TRY(rfiles_load(r->dir, &fo, r->arena, &r->files, err));
-	r->opener = (struct mem_opener){.ctx = r->files, .open = rfiles_open_mapping};
+	TRY(mem_common_new(r->dir, &r->mem_common, err));
+	r->opener = (struct mem_opener){
+		.ctx = r->files, .common = r->mem_common, .open = rfiles_open_mapping};
 	ret = read_pstree(r, &tree, err);
 	if (ret == 0)
 		ret = make_plan(r, &tree, err);

@@ -7,7 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static void err_vset(struct err *err, int code, enum err_kind kind, const char *fmt, va_list ap)
+static void __attribute__((format(printf, 4, 0)))
+err_vset(struct err *err, int code, enum err_kind kind, const char *fmt, va_list ap)
 {
 	if (err->code < 0)
 		return; /* the first cause wins */

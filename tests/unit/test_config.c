@@ -74,7 +74,7 @@ struct run {
 
 static int load(struct run *r, const char *a, const char *b)
 {
-	char *argv[] = {"torpor", (char *)a, (char *)b, NULL};
+	char *argv[] = {(char *)"torpor", (char *)a, (char *)b, NULL};
 	int argc = a ? (b ? 3 : 2) : 1;
 
 	*r = (struct run){.arena = arena_new(), .o = OPTIONS_DEFAULT};

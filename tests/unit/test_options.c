@@ -26,7 +26,7 @@ static struct run *parse(const char *line)
 {
 	static struct run run;
 	static char words[512];
-	char *argv[32] = {"torpor"};
+	char *argv[32] = {(char *)"torpor"};
 	int argc = 1;
 
 	if (run.arena) {

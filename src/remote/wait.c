@@ -16,6 +16,7 @@
 #include "kernel/uapi/ptrace.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -45,10 +46,28 @@ static pid_t wait_retry(pid_t tid, int *status, int flags)
 	return pid;
 }
 
+/*
+ * Tracees answer within microseconds. To sleep at once would cost a wakeup of an idle CPU on
+ * either side, which in a virtual machine is several times as long as what we wait for.
+ */
+#define POLLS_BEFORE_SLEEP 100
+
+static pid_t wait_shortly(pid_t tid, int *status)
+{
+	pid_t pid = 0;
+
+	for (int i = 0; i < POLLS_BEFORE_SLEEP && pid == 0; i++) {
+		if (i)
+			sched_yield(); /* it may have been put on this CPU */
+		pid = wait_retry(tid, status, WNOHANG);
+	}
+	return pid;
+}
+
 int thread_poll(struct target_thread *th, struct stop *ret, struct err *err)
 {
 	int status;
-	pid_t pid = wait_retry(th->tid, &status, WNOHANG);
+	pid_t pid = wait_shortly(th->tid, &status);
 
 	if (pid == 0)
 		return 0;
@@ -122,9 +141,11 @@ static int leader_wait(struct target_thread *th, int *status)
 int thread_wait(struct target_thread *th, struct stop *ret, struct err *err)
 {
 	struct target *t = th->target;
-	int status, pid;
+	int status, pid = wait_shortly(th->tid, &status);
 
-	if (t->nthreads > 1 && th == target_leader(t))
+	if (pid != 0)
+		; /* done */
+	else if (t->nthreads > 1 && th == target_leader(t))
 		pid = leader_wait(th, &status);
 	else
 		pid = wait_retry(th->tid, &status, 0);

@@ -33,7 +33,7 @@ enum resume_how {
  * reaped, the target is marked as died, and the result is ERR_GONE.
  */
 MUST_USE int thread_wait(struct target_thread *th, struct stop *ret, struct err *err);
-/* The same without waiting or reaping: 1 stopped or gone, 0 not yet. */
+/* The same without sleeping or reaping: 1 stopped or gone, 0 not yet. */
 MUST_USE int thread_poll(struct target_thread *th, struct stop *ret, struct err *err);
 /* Sleeps until some child or tracee has something to report, or for so many ms. */
 void wait_for_news(int timeout_ms);

@@ -216,7 +216,7 @@ void arch_regs_rewind(struct user_regs_struct *regs)
 			regs->rdi = regs->rsi;
 		if (regs->orig_rax == SYS_clock_nanosleep && !(regs->rsi & 1) && regs->r10)
 			regs->rdx = regs->r10;
-		/* fallthrough */
+		__attribute__((fallthrough));
 	case ERESTARTSYS:
 	case ERESTARTNOINTR:
 	case ERESTARTNOHAND:

@@ -75,11 +75,12 @@ def main():
     parser.add_argument("--unit-only", action="store_true")
     parser.add_argument("--sudo", default="")
     parser.add_argument("build")
-    options, rest = parser.parse_known_args()
+    parser.add_argument("rest", nargs=argparse.REMAINDER)
+    options = parser.parse_args()
     counts = run_unit(options.build)
     print("unit tests: {} passed, {} failed, {} skipped".format(*counts), flush=True)
     if not options.unit_only:
-        more = run_behaviour(os.path.abspath(options.build), options.sudo, rest)
+        more = run_behaviour(os.path.abspath(options.build), options.sudo, options.rest)
         counts = [a + b for a, b in zip(counts, more)]
     print("{} passed, {} failed, {} skipped".format(*counts))
     return 1 if counts[1] else 0

@@ -12,7 +12,7 @@ BOTH = [["--root", "/"], ["--external", "file[1:2]"], ["--tcp-established"], ["-
         ["--ext-unix-sk"], ["--file-locks"], ["--lazy-pages"], ["--stream"], ["--auto-dedup"],
         ["--cpu-cap"], ["--manage-cgroups=full"], ["--empty-ns", "net"], ["--enable-fs", "all"],
         ["--ext-mount-map", "auto"], ["--cgroup-root", "/x"], ["--cgroup-yard", "/x"],
-        ["--libdir", "/x"], ["--allow-uprobes"], ["--file-validation", "buildid"]]
+        ["--libdir", "/x"], ["--allow-uprobes"]]
 DUMP = BOTH + [["--track-mem"], ["--prev-images-dir", "x"], ["--page-server"],
                ["--address", "::1"], ["--port", "27"], ["--ps-socket", "5"], ["--tls"],
                ["--skip-in-flight"], ["--force-irmap"], ["--irmap-scan-path", "/"],

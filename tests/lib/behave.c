@@ -18,7 +18,7 @@ enum { SKIPPED = 77 };
 
 /* Kept from the start: a test may change its directory, or overwrite its environment. */
 static char dir[PATH_MAX], ready_file[PATH_MAX + 16], go_file[PATH_MAX + 16];
-static char children_file[PATH_MAX + 16];
+static char children_file[PATH_MAX + 32];
 static unsigned int mode, flavour;
 static volatile int failures;
 
@@ -128,7 +128,8 @@ unsigned int behave_flavour(void)
 /* ------------------------------------------------------------- verdicts */
 
 /* One write: lines of several processes don't mix in a log that is appended to. */
-static void say(const char *word, const char *file, int line, const char *fmt, va_list ap)
+static void __attribute__((format(printf, 4, 0)))
+say(const char *word, const char *file, int line, const char *fmt, va_list ap)
 {
 	const char *base = file ? strrchr(file, '/') : NULL;
 	char text[1024];

@@ -56,9 +56,10 @@ enum img_kind {
 	IMG_NETNS,
 	IMG_AUTOFS,
 	IMG_BINFMT_MISC,
-	IMG_STATS_DUMP,	   /* service image in the work directory, like the next two */
+	IMG_STATS_DUMP, /* service image in the work directory, like the next two */
 	IMG_STATS_RESTORE,
 	IMG_IRMAP_CACHE,
+	IMG_INTEGRITY, /* torpor's own: sums.h */
 	IMG_KIND_MAX,
 };
 
@@ -66,7 +67,8 @@ enum img_kind {
 struct img_dir {
 	int fd;
 	int work_fd;
-	const char *path; /* as the user gave it, for messages */
+	const char *path;      /* as the user gave it, for messages */
+	struct img_sums *sums; /* of all images, against damage: sums.h; NULL: none */
 };
 
 /* The name of an image file, in a static-size buffer of the caller. */

@@ -5,6 +5,7 @@
 #include "base/io.h"
 #include "image/schema/core.pb-c.h"
 #include "image/schema/inventory.pb-c.h"
+#include "image/sums.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -16,8 +17,8 @@
 int inventory_remove(const struct img_dir *dir, struct err *err)
 {
 	if (unlinkat(dir->fd, "inventory.img", 0) < 0 && errno != ENOENT)
-		return err_sys(err, -errno, "remove the old inventory.img");
-	return 0;
+		return err_sys(err, -errno, "inventory.img: remove the old one");
+	return img_sums_remove(dir, err);
 }
 
 /* A random (version 4) UUID, as text. */

@@ -18,6 +18,7 @@
 #include "image/schema/file-lock.pb-c.h"
 #include "image/schema/fs.pb-c.h"
 #include "image/schema/ghost-file.pb-c.h"
+#include "image/schema/integrity.pb-c.h"
 #include "image/schema/inventory.pb-c.h"
 #include "image/schema/ipc-msg.pb-c.h"
 #include "image/schema/ipc-sem.pb-c.h"
@@ -96,6 +97,7 @@ static const struct img_row rows[IMG_KIND_MAX] = {
 	[IMG_STATS_DUMP]    = SERVICE("stats-dump", 0x57093306, stats_entry),
 	[IMG_STATS_RESTORE] = SERVICE("stats-restore", 0x57093306, stats_entry),
 	[IMG_IRMAP_CACHE]   = SERVICE("irmap-cache", 0x57004059, irmap_cache_entry),
+	[IMG_INTEGRITY]	    = ONE("integrity", 0x534d5553, integrity_entry),
 };
 /* clang-format on */
 

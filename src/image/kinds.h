@@ -36,3 +36,8 @@ struct img_row {
 
 const struct img_row *img_row(enum img_kind kind);
 int img_dirfd(const struct img_dir *dir, enum img_kind kind);
+
+/* For sums.c: the CRC-32 of all bytes so far. A writer without sums has none: 0. */
+uint32_t img_writer_crc(const struct img_writer *w);
+MUST_USE int img_reader_crc(struct img_reader *r, const struct img_sums *s, uint32_t *ret,
+			    struct err *err);

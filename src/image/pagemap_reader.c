@@ -2,7 +2,8 @@
 /*
  * Reading pagemap-*.img. What comes out is checked: runs ascend without overlap, their bytes are
  * inside the pages file. Where a run's bytes are follows from the runs before it, so one wrong
- * number would shift all the rest: any doubt refuses the file.
+ * number would shift all the rest: any doubt refuses the file. The bytes have to be as many as the
+ * runs need, neither less nor more.
  *
  * Old forms: without nr_pages the number is in compat_nr_pages; without flags the pages are
  * present, or with in_parent in the parent image.
@@ -126,7 +127,15 @@ static int read_head(struct img_reader *r, uint32_t *ret_pages_id, struct err *e
 	return got;
 }
 
-/* The pages file, if any of the runs has bytes in it. */
+/* A pagemap that was cut off between two runs shows only here. */
+static int wrong_size(const struct loader *l, const char *name, uint64_t size, struct err *err)
+{
+	err_input(err, "%s: truncated: %s has %" PRIu64 " bytes, the runs need %" PRIu64,
+		  size < l->off ? name : l->p->name, name, size, l->off);
+	return err_hint(err, "copy the images again, whole, or take another dump");
+}
+
+/* The pages file: there must be one if any of the runs has bytes in it. */
 static int map_pages(struct loader *l, const struct img_dir *dir, uint32_t pages_id,
 		     struct err *err)
 {
@@ -135,20 +144,20 @@ static int map_pages(struct loader *l, const struct img_dir *dir, uint32_t pages
 	struct stat st;
 	void *map;
 
-	if (!l->off)
-		return 0;
 	snprintf(name, sizeof(name), "pages-%" PRIu32 ".img", pages_id);
 	p->fd = openat(dir->fd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (p->fd < 0 && errno == ENOENT && !l->off)
+		return 0;
 	if (p->fd < 0)
 		return err_sys(err, -errno, "%s: %s: open", p->name, name);
 	if (fstat(p->fd, &st) < 0)
 		return err_sys(err, -errno, "%s: stat", name);
 	if (!S_ISREG(st.st_mode))
 		return err_input(err, "%s: not a regular file", name);
-	if ((uint64_t)st.st_size < l->off)
-		return err_input(err,
-				 "%s: truncated: %s needs %" PRIu64 " bytes, %" PRIu64 " are there",
-				 name, p->name, l->off, (uint64_t)st.st_size);
+	if ((uint64_t)st.st_size != l->off)
+		return wrong_size(l, name, (uint64_t)st.st_size, err);
+	if (!l->off)
+		return 0;
 	map = mmap(NULL, l->off, PROT_READ, MAP_SHARED, p->fd, 0);
 	if (map == MAP_FAILED)
 		return err_sys(err, -errno, "%s: map", name);

@@ -11,6 +11,7 @@
 
 #include "base/auto.h"
 #include "image/schema/pagemap.pb-c.h"
+#include "image/sums.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -21,6 +22,7 @@
 struct pagemap_writer {
 	struct img_writer *w;
 	int dirfd;
+	struct img_sums *sums;
 	char pages_name[IMG_NAME_MAX];
 	int pages_fd;
 	uint64_t page_size;
@@ -43,6 +45,7 @@ int pagemap_create(const struct img_dir *dir, enum img_kind kind, uint64_t id, u
 	int r;
 
 	p->dirfd = dir->fd;
+	p->sums = dir->sums;
 	p->pages_fd = -EBADF;
 	p->page_size = (uint64_t)getpagesize();
 	snprintf(p->pages_name, sizeof(p->pages_name), "pages-%" PRIu32 ".img", pages_id);
@@ -128,10 +131,22 @@ static int check_pages(const struct pagemap_writer *p, struct err *err)
 	return 0;
 }
 
+/* Who wrote it didn't show us the bytes. */
+static void note_sum(const struct pagemap_writer *p)
+{
+	struct img_sum sum = {.size = p->off};
+
+	if (!p->sums || p->pages_fd < 0)
+		return;
+	memcpy(sum.name, p->pages_name, sizeof(sum.name));
+	img_sums_note(p->sums, &sum);
+}
+
 static int finish(struct pagemap_writer *p, struct err *err)
 {
 	TRY(put_last(p, err));
 	TRY(check_pages(p, err));
+	note_sum(p);
 	TRY(img_close(TAKE_PTR(p->w), err));
 	if (p->pages_fd >= 0 && close(TAKE_FD(p->pages_fd)) < 0)
 		return err_sys(err, -errno, "%s: close", p->pages_name);

@@ -30,7 +30,7 @@ MUST_USE int pagemap_add(struct pagemap_writer *w, uint64_t vaddr, uint64_t npag
 			 uint64_t *ret_off, struct err *err);
 /* The pages file, created at the first call (mode 0644). */
 MUST_USE int pagemap_pages_fd(struct pagemap_writer *w, struct err *err);
-uint64_t pagemap_pages_written(const struct pagemap_writer *w); /* in pages */
+uint64_t pagemap_pages_written(const struct pagemap_writer *w);	       /* in pages */
 MUST_USE int pagemap_close(struct pagemap_writer *w, struct err *err); /* frees in any case */
 void pagemap_abort(struct pagemap_writer *w);
 

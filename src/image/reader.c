@@ -12,6 +12,7 @@
 #include "base/auto.h"
 #include "base/io.h"
 #include "image/kinds.h"
+#include "image/sums.h"
 #include "image/wire.h"
 
 #include <fcntl.h>
@@ -116,6 +117,55 @@ static int check_magic(struct img_reader *r, struct err *err)
 	return 0;
 }
 
+/* CRC-32 of the file up to here, whatever of it was read. */
+int img_reader_crc(struct img_reader *r, const struct img_sums *s, uint32_t *ret, struct err *err)
+{
+	uint64_t end = r->off;
+	uint32_t crc = 0;
+	int e = 0;
+
+	for (r->off = 0; r->off < end && e == 0;) {
+		size_t n = (size_t)MIN(end - r->off, (uint64_t)BUF_SIZE);
+		const uint8_t *p;
+
+		e = buffer(r, n, &p, err);
+		if (e == 0)
+			crc = img_sums_crc(s, crc, p, n);
+		r->off += n;
+	}
+	r->off = end;
+	*ret = crc;
+	return e;
+}
+
+static int changed(const struct img_reader *r, const char *how, struct err *err)
+{
+	err_input(err, "%s: %s since it was dumped", r->name, how);
+	return err_hint(err, "copy the images again, whole, or take another dump; if you have "
+			     "changed one on purpose, remove integrity.img");
+}
+
+/* Is it what the dump wrote? */
+static int check_sum(struct img_reader *r, const struct img_sums *s, struct img_sum *sum,
+		     struct err *err)
+{
+	uint32_t crc;
+
+	if (r->size < sum->size)
+		return changed(r, "was cut off", err);
+	if (r->size > sum->size)
+		return changed(r, "has grown", err);
+	if (!sum->has_crc || sum->verified)
+		return 0;
+	r->off = r->size;
+	TRY(img_reader_crc(r, s, &crc, err));
+	r->off = 0;
+	if (crc != sum->crc)
+		return changed(r, "has changed", err);
+	sum->verified = true;
+	return 0;
+}
+
 static int open_regular(struct img_reader *r, int dirfd, struct err *err)
 {
 	struct stat st;
@@ -133,20 +183,34 @@ static int open_regular(struct img_reader *r, int dirfd, struct err *err)
 	return 0;
 }
 
+static int absent(const struct img_reader *r, const struct img_sum *sum, struct err *err)
+{
+	if (!sum)
+		return 0;
+	err_input(err, "%s: missing", r->name);
+	return err_hint(err, "copy the images again, all of them");
+}
+
 int img_open(const struct img_dir *dir, enum img_kind kind, uint64_t id, struct img_reader **ret,
 	     struct err *err)
 {
 	auto_img_reader struct img_reader *r = xcalloc(1, sizeof(*r));
+	bool known = img_sums_known(dir->sums) && img_row(kind)->family != IMG_FAMILY_SERVICE;
+	struct img_sum *sum;
 
+	*ret = NULL;
 	r->fd = -EBADF;
 	r->row = img_row(kind);
 	img_name(kind, id, r->name);
+	sum = known ? img_sums_find(dir->sums, r->name) : NULL;
+	if (known && !sum)
+		return 0; /* left over from another dump */
 	TRY(open_regular(r, img_dirfd(dir, kind), err));
-	if (r->fd < 0) {
-		*ret = NULL;
-		return 0;
-	}
+	if (r->fd < 0)
+		return absent(r, sum, err);
 	r->buf = xcalloc(1, (size_t)MIN(r->size, (uint64_t)BUF_SIZE));
+	if (sum)
+		TRY(check_sum(r, dir->sums, sum, err));
 	TRY(check_magic(r, err));
 	*ret = TAKE_PTR(r);
 	return 0;

@@ -12,11 +12,14 @@
 #include "base/auto.h"
 #include "base/io.h"
 #include "image/kinds.h"
+#include "image/sums.h"
 
 #include <fcntl.h>
 #include <string.h>
 
 #define BUF_SIZE (16 * 1024)
+/* More than that is copied by the kernel, where it may share blocks; its bytes aren't seen then. */
+#define COPY_MIN (256 * 1024)
 
 struct img_writer {
 	const struct img_row *row;
@@ -24,6 +27,9 @@ struct img_writer {
 	int fd; /* -EBADF until the first record */
 	char name[IMG_NAME_MAX];
 	uint64_t off; /* of buf in the file */
+	struct img_sums *sums;
+	uint32_t crc;
+	bool has_crc; /* all bytes so far have passed through here */
 	size_t len;   /* bytes in buf */
 	uint8_t buf[BUF_SIZE];
 };
@@ -43,38 +49,42 @@ int img_create(const struct img_dir *dir, enum img_kind kind, uint64_t id, struc
 	w->dirfd = dirfd;
 	w->fd = -EBADF;
 	memcpy(w->name, name, sizeof(name));
+	if (w->row->family != IMG_FAMILY_SERVICE)
+		w->sums = dir->sums;
+	w->has_crc = w->sums;
 	*ret = w;
+	return 0;
+}
+
+static int write_through(struct img_writer *w, const void *data, size_t len, struct err *err)
+{
+	int r = io_pwrite_full(w->fd, data, len, w->off);
+
+	if (r < 0)
+		return err_sys(err, r, "%s: write", w->name);
+	w->off += len;
+	if (w->has_crc)
+		w->crc = img_sums_crc(w->sums, w->crc, data, len);
 	return 0;
 }
 
 static int flush(struct img_writer *w, struct err *err)
 {
-	int r = io_pwrite_full(w->fd, w->buf, w->len, w->off);
-
-	if (r < 0)
-		return err_sys(err, r, "%s: write", w->name);
-	w->off += w->len;
+	TRY(write_through(w, w->buf, w->len, err));
 	w->len = 0;
 	return 0;
 }
 
 static int put_bytes(struct img_writer *w, const void *data, size_t len, struct err *err)
 {
-	int r;
-
 	if (!len)
 		return 0;
 	if (len > sizeof(w->buf) - w->len)
 		TRY(flush(w, err));
-	if (len <= sizeof(w->buf)) {
-		memcpy(w->buf + w->len, data, len);
-		w->len += len;
-		return 0;
-	}
-	r = io_pwrite_full(w->fd, data, len, w->off);
-	if (r < 0)
-		return err_sys(err, r, "%s: write", w->name);
-	w->off += len;
+	if (len > sizeof(w->buf))
+		return write_through(w, data, len, err);
+	memcpy(w->buf + w->len, data, len);
+	w->len += len;
 	return 0;
 }
 
@@ -125,18 +135,20 @@ int img_put_raw(struct img_writer *w, const void *data, size_t len, struct err *
 	return put_bytes(w, data, len, err);
 }
 
-/* A pipe or a socket has no offsets: through our buffer. */
-static int put_stream(struct img_writer *w, int fd, uint64_t len, struct err *err)
+/* Through our buffer: from a pipe, which has no offsets, or little. */
+static int copy_through(struct img_writer *w, int fd, int64_t off, uint64_t len, struct err *err)
 {
 	while (len) {
 		size_t n = (size_t)MIN(len, (uint64_t)sizeof(w->buf));
-		int r = io_read_full(fd, w->buf, n);
+		int r = off < 0 ? io_read_full(fd, w->buf, n)
+				: io_pread_full(fd, w->buf, n, (uint64_t)off);
 
 		if (r < 0)
 			return err_sys(err, r, "%s: read the bytes of a record", w->name);
 		w->len = n;
 		TRY(flush(w, err));
 		len -= n;
+		off += off < 0 ? 0 : (int64_t)n;
 	}
 	return 0;
 }
@@ -148,13 +160,29 @@ int img_put_from(struct img_writer *w, int fd, int64_t off, uint64_t len, struct
 	if (w->fd < 0)
 		return err_bug(err, "%s: bytes before the first record", w->name);
 	TRY(flush(w, err));
-	if (off < 0)
-		return put_stream(w, fd, len, err);
+	if (off < 0 || len <= COPY_MIN)
+		return copy_through(w, fd, off, len, err);
 	r = io_copy_range(fd, (uint64_t)off, w->fd, w->off, len);
 	if (r < 0)
 		return err_sys(err, r, "%s: copy the bytes of a record", w->name);
 	w->off += len;
+	w->has_crc = false;
 	return 0;
+}
+
+uint32_t img_writer_crc(const struct img_writer *w)
+{
+	return w->has_crc ? img_sums_crc(w->sums, w->crc, w->buf, w->len) : 0;
+}
+
+static void note_sum(const struct img_writer *w)
+{
+	struct img_sum sum = {.size = w->off, .has_crc = w->has_crc, .crc = w->crc};
+
+	if (!w->sums)
+		return;
+	memcpy(sum.name, w->name, sizeof(sum.name));
+	img_sums_note(w->sums, &sum);
 }
 
 int img_close(struct img_writer *w, struct err *err)
@@ -164,6 +192,8 @@ int img_close(struct img_writer *w, struct err *err)
 	/* Only a network file system tells here that it has lost what was written. */
 	if (w->fd >= 0 && close(w->fd) < 0 && r == 0)
 		r = err_sys(err, -errno, "%s: close", w->name);
+	if (w->fd >= 0 && r == 0)
+		note_sum(w);
 	free(w);
 	return r;
 }

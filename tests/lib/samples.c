@@ -28,8 +28,7 @@ void sample_empty_dir(struct img_dir *dir)
 
 	snprintf(path, sizeof(path), "%s/torpor-images-XXXXXX", tmp ? tmp : "/tmp");
 	assert(mkdtemp(path));
-	dir->path = xstrdup(path);
-	dir->fd = open_dir(AT_FDCWD, path);
+	*dir = (struct img_dir){.fd = open_dir(AT_FDCWD, path), .path = xstrdup(path)};
 	dir->work_fd = dir->fd;
 }
 

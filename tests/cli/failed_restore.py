@@ -25,7 +25,7 @@ time.sleep(1000)
 
 def state(t):
     return {"processes": tree_of(os.getpid()), "mounts": read("/proc/self/mountinfo"),
-            "files": sorted(os.listdir(t.dir)), "shm": sorted(os.listdir("/dev/shm")),
+            "files": sorted(os.listdir(t.dir)), "shm": sorted(n for n in os.listdir("/dev/shm") if "torpor" in n),
             "tmp": sorted(n for n in os.listdir("/tmp") if n.startswith("torpor")
                           and not n.startswith(("torpor-test", "torpor-bench", "torpor-demo")))}
 

@@ -2,8 +2,6 @@
 /* Private anonymous memory keeps its bytes under each of the eight protections, and these bite. */
 #include "maps.h"
 
-TEST("private anonymous mappings of all protections")
-
 enum { LEN = 5 * PAGE };
 
 struct area {
@@ -21,7 +19,7 @@ static const char *expected_perms(int prot)
 	return s;
 }
 
-int main(void)
+BEHAVE("private anonymous mappings of all protections")
 {
 	struct area areas[8];
 
@@ -52,5 +50,4 @@ int main(void)
 		CHECK(mprotect(a->p, LEN, PROT_READ) == 0, "mprotect: %m");
 		CHECK(pattern_is(a->p, LEN, (unsigned)prot), "%s: other bytes", a->perms);
 	}
-	return 0;
 }

@@ -2,11 +2,9 @@
 /* Shared anonymous memory: bytes, holes, protections, and two windows on one object. */
 #include "maps.h"
 
-TEST("shared anonymous mappings")
-
 enum { LEN = 64 * PAGE };
 
-int main(void)
+BEHAVE("shared anonymous mappings")
 {
 	char *p = map_new(LEN, PROT_READ | PROT_WRITE, MAP_SHARED);
 	char *second;
@@ -39,5 +37,4 @@ int main(void)
 	CHECK(second[PAGE] == 77, "the windows aren't on one object any more");
 	second[13 * PAGE] = 78; /* behind what p has unmapped */
 	CHECK(second[13 * PAGE] == 78, "lost a write");
-	return 0;
 }

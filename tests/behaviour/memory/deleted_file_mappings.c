@@ -3,12 +3,10 @@
  * Mappings of deleted files, with and without a descriptor, in two processes: the file is one and
  * the same for all of them, and shows as deleted.
  */
-#include "crew.h"
 #include "maps.h"
+#include "stage.h"
 
 #include <fcntl.h>
-
-TEST("mappings of deleted files")
 
 enum { LEN = 8 * PAGE };
 
@@ -41,29 +39,33 @@ static bool is_deleted(const char *p)
 	return end && strcmp(end, " (deleted)") == 0;
 }
 
-int main(void)
+static char *shared, *alone, *private;
+static _Atomic int *stage;
+
+static void child(void *unused)
 {
-	struct crew *c = crew_new();
+	private[2 * PAGE] = 'Q';
+	stage_ready(stage);
+	CHECK(private[PAGE] == 'P' && private[2 * PAGE] == 'Q', "the child's own pages");
+	CHECK(shared[3 * PAGE] == 'S' && alone[3 * PAGE] == 'T',
+	      "the child doesn't see the parent's writes");
+	shared[4 * PAGE] = 'U';
+	alone[4 * PAGE] = 'V';
+}
+
+BEHAVE("mappings of deleted files")
+{
 	int fd;
-	char *shared = map_deleted("deleted_shared", MAP_SHARED, &fd);
-	char *alone = map_deleted("deleted_alone", MAP_SHARED, NULL);
-	char *private = map_deleted("deleted_private", MAP_PRIVATE, NULL);
 	char byte;
 	pid_t pid;
 
+	stage = stage_new();
+	shared = map_deleted("deleted_shared", MAP_SHARED, &fd);
+	alone = map_deleted("deleted_alone", MAP_SHARED, NULL);
+	private = map_deleted("deleted_private", MAP_PRIVATE, NULL);
 	private[PAGE] = 'P';
-	pid = crew_fork();
-	if (pid == 0) {
-		private[2 * PAGE] = 'Q';
-		crew_ready(c);
-		CHECK(private[PAGE] == 'P' && private[2 * PAGE] == 'Q', "the child's own pages");
-		CHECK(shared[3 * PAGE] == 'S' && alone[3 * PAGE] == 'T',
-		      "the child doesn't see the parent's writes");
-		shared[4 * PAGE] = 'U';
-		alone[4 * PAGE] = 'V';
-		_exit(0);
-	}
-	crew_gather(c, 1);
+	pid = behave_fork(child, NULL);
+	behave_await_children(1);
 	FREEZE();
 	CHECK(is_deleted(shared) && is_deleted(alone) && is_deleted(private), "not deleted");
 	CHECK(pattern_is(shared, LEN, 1) && pattern_is(alone, LEN, 1), "other bytes");
@@ -72,12 +74,11 @@ int main(void)
 	shared[3 * PAGE] = 'S';
 	alone[3 * PAGE] = 'T';
 	CHECK(pread(fd, &byte, 1, 3 * PAGE) == 1 && byte == 'S', "descriptor and mapping differ");
-	crew_go(c, 1);
-	crew_join(pid);
+	stage_set(stage, 1);
+	behave_join(pid);
 	CHECK(shared[4 * PAGE] == 'U' && alone[4 * PAGE] == 'V',
 	      "the parent doesn't see the child's writes");
 	CHECK(access("deleted_shared", F_OK) < 0 && access("deleted_alone", F_OK) < 0 &&
 		      access("deleted_private", F_OK) < 0,
 	      "a deleted file has its name back");
-	return 0;
 }

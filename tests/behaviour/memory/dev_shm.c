@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* POSIX shared memory objects in /dev/shm: one with its name, one unlinked, shared with a child. */
-#include "crew.h"
 #include "maps.h"
+#include "stage.h"
 
 #include <fcntl.h>
-
-TEST("objects in /dev/shm")
 
 enum { LEN = 10 * PAGE };
 
@@ -21,31 +19,35 @@ static char *shm_map(const char *name, int *ret_fd)
 	return p;
 }
 
-int main(void)
+static char *named, *gone;
+static int gone_fd;
+static _Atomic int *stage;
+
+static void child(void *unused)
 {
-	struct crew *c = crew_new();
+	close(gone_fd);
+	stage_ready(stage);
+	named[0]++;
+	gone[0]++;
+}
+
+BEHAVE("objects in /dev/shm")
+{
 	char named_as[64], gone_as[64], byte;
-	char *named, *gone;
-	int named_fd, gone_fd;
+	int named_fd;
 	pid_t pid;
 
-	snprintf(named_as, sizeof(named_as), "/torpor-named-%d", (int)getpid());
-	snprintf(gone_as, sizeof(gone_as), "/torpor-gone-%d", (int)getpid());
+	stage = stage_new();
+	snprintf(named_as, sizeof(named_as), "/behave-named-%d", (int)getpid());
+	snprintf(gone_as, sizeof(gone_as), "/behave-gone-%d", (int)getpid());
 	named = shm_map(named_as, &named_fd);
 	gone = shm_map(gone_as, &gone_fd);
 	close(named_fd);
 	MUST(shm_unlink(gone_as) == 0);
 	pattern_fill(named, LEN, 1);
 	pattern_fill(gone + 4 * PAGE, 2 * PAGE, 2);
-	pid = crew_fork();
-	if (pid == 0) {
-		close(gone_fd);
-		crew_ready(c);
-		named[0]++;
-		gone[0]++;
-		_exit(0);
-	}
-	crew_gather(c, 1);
+	pid = behave_fork(child, NULL);
+	behave_await_children(1);
 	FREEZE();
 	named_fd = shm_open(named_as, O_RDONLY, 0);
 	CHECK(named_fd >= 0 && shm_unlink(named_as) == 0, "the named object: %m");
@@ -56,8 +58,7 @@ int main(void)
 	gone[0] = 6;
 	CHECK(pread(named_fd, &byte, 1, 0) == 1 && byte == 5, "the named object is another one");
 	CHECK(pread(gone_fd, &byte, 1, 0) == 1 && byte == 6, "the unlinked object is another one");
-	crew_go(c, 1);
-	crew_join(pid);
+	stage_set(stage, 1);
+	behave_join(pid);
 	CHECK(named[0] == 6 && gone[0] == 7, "not shared with the child any more");
-	return 0;
 }

@@ -7,8 +7,6 @@
 
 #include <fcntl.h>
 
-TEST("shared and private file mappings, with offsets")
-
 enum { LEN = 16 * PAGE };
 
 static char *map_file(int fd, size_t len, int prot, int flags, off_t offset)
@@ -29,7 +27,7 @@ static void check_map(const char *p, const char *perms, uint64_t offset, const c
 	CHECK(strstr(m.path, name), "it maps '%s'", m.path);
 }
 
-int main(void)
+BEHAVE("shared and private file mappings, with offsets")
 {
 	static char data[LEN];
 	int fd = open("file_mappings.data", O_CREAT | O_TRUNC | O_RDWR, 0644), ro;
@@ -68,5 +66,4 @@ int main(void)
 	      "an untouched private page doesn't show the file");
 	CHECK(pwrite(fd, "E", 1, 7 * PAGE) == 1 && private[2 * PAGE] == data[7 * PAGE],
 	      "a written private page shows the file");
-	return 0;
 }

@@ -2,9 +2,7 @@
 /* A MAP_GROWSDOWN mapping has its bytes, its flag, and still grows when touched below. */
 #include "maps.h"
 
-TEST("MAP_GROWSDOWN")
-
-int main(void)
+BEHAVE("MAP_GROWSDOWN")
 {
 	/* The kernel keeps a gap of 256 pages below such a mapping free of others. */
 	char *area = map_new(1024 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_NORESERVE);
@@ -26,5 +24,4 @@ int main(void)
 	CHECK(pattern_is(p, 4 * PAGE, 1) && p[-1] == 5 && p[-2 * (long)PAGE] == 5, "other bytes");
 	CHECK(touch_write(p - 20 * PAGE) == 0, "it doesn't grow any more");
 	CHECK(is_zero(p - 20 * PAGE, 17 * PAGE), "new pages aren't zero");
-	return 0;
 }

@@ -7,18 +7,16 @@
 #define MADV_GUARD_REMOVE  103
 #endif
 
-TEST("guard pages by MADV_GUARD_INSTALL")
-
 enum { LEN = 64 * PAGE };
 
-int main(void)
+BEHAVE("guard pages by MADV_GUARD_INSTALL")
 {
 	char *p = map_new(LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE);
 	struct map before, after;
 
 	pattern_fill(p, LEN, 1);
 	if (madvise(p + 4 * PAGE, PAGE, MADV_GUARD_INSTALL) < 0)
-		SKIP("this kernel has no MADV_GUARD_INSTALL");
+		behave_skip("this kernel has no MADV_GUARD_INSTALL");
 	MUST(madvise(p + 10 * PAGE, 20 * PAGE, MADV_GUARD_INSTALL) == 0);
 	MUST(madvise(p + 63 * PAGE, PAGE, MADV_GUARD_INSTALL) == 0);
 	MUST(map_at(p, &before));
@@ -35,5 +33,4 @@ int main(void)
 	CHECK(madvise(p + 4 * PAGE, PAGE, MADV_GUARD_REMOVE) == 0, "remove: %m");
 	CHECK(touch_write(p + 4 * PAGE) == 0 && is_zero(p + 4 * PAGE, PAGE),
 	      "a guard that was removed");
-	return 0;
 }

@@ -2,11 +2,9 @@
 /* Guard pages made with mprotect, between pages with data, as thread stacks have them. */
 #include "maps.h"
 
-TEST("guard pages by mprotect")
-
 enum { N = 40 };
 
-int main(void)
+BEHAVE("guard pages by mprotect")
 {
 	char *p = map_new(N * 3 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_STACK);
 
@@ -21,5 +19,4 @@ int main(void)
 		CHECK(pattern_is(p + (3 * i + 1) * PAGE, 2 * PAGE, i), "stack %zu: bytes", i);
 		CHECK(touch_write(p + (3 * i + 1) * PAGE) == 0, "stack %zu can't be written", i);
 	}
-	return 0;
 }

@@ -3,14 +3,11 @@
  * What madvise has set lasts: the flags in smaps, and what they do. A child that is forked after
  * the restore doesn't get DONTFORK memory and gets WIPEONFORK memory as zeros.
  */
-#include "crew.h"
 #include "maps.h"
 
 #ifndef MADV_WIPEONFORK
 #define MADV_WIPEONFORK 18
 #endif
-
-TEST("each madvise state")
 
 enum { LEN = 16 * PAGE };
 
@@ -41,20 +38,14 @@ static void check_flags(void)
 	}
 }
 
-static void check_fork(void)
+static void late_child(void *unused)
 {
-	pid_t pid = crew_fork();
-
-	if (pid == 0) {
-		CHECK(strcmp(map_perms(states[0].p), "none") == 0, "DONTFORK was forked");
-		CHECK(is_zero(states[1].p, LEN), "WIPEONFORK wasn't wiped");
-		CHECK(pattern_is(states[N - 1].p, LEN, N - 1), "the child has other bytes");
-		_exit(0);
-	}
-	crew_join(pid);
+	CHECK(strcmp(map_perms(states[0].p), "none") == 0, "DONTFORK was forked");
+	CHECK(is_zero(states[1].p, LEN), "WIPEONFORK wasn't wiped");
+	CHECK(pattern_is(states[N - 1].p, LEN, N - 1), "the child has other bytes");
 }
 
-int main(void)
+BEHAVE("each madvise state")
 {
 	for (int i = 0; i < N; i++) {
 		char *p = (char *)map_new(LEN + 2 * PAGE, PROT_NONE, MAP_PRIVATE) + PAGE;
@@ -69,6 +60,5 @@ int main(void)
 	check_flags();
 	FREEZE();
 	check_flags();
-	check_fork();
-	return 0;
+	behave_join(behave_fork(late_child, NULL));
 }

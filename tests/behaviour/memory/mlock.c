@@ -6,8 +6,6 @@
 #define MLOCK_ONFAULT 1
 #endif
 
-TEST("mlock and mlock2")
-
 enum { LEN = 32 * PAGE };
 
 static long locked_kib(void)
@@ -25,7 +23,7 @@ static long locked_kib(void)
 	return kib;
 }
 
-int main(void)
+BEHAVE("mlock and mlock2")
 {
 	char *all = map_new(LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE);
 	char *fault, *part, *none;
@@ -57,5 +55,4 @@ int main(void)
 	CHECK(map_has_flag(none, "lo"), "the lock of a PROT_NONE mapping is lost");
 	CHECK(pattern_is(all, LEN, 1) && pattern_is(fault, PAGE, 2) && pattern_is(part, LEN, 3),
 	      "other bytes");
-	return 0;
 }

@@ -2,11 +2,9 @@
 /* Bytes behind PROT_NONE survive, are out of reach, and come back when the protection is lifted. */
 #include "maps.h"
 
-TEST("data in memory that nobody may touch")
-
 enum { LEN = 300 * PAGE };
 
-int main(void)
+BEHAVE("data in memory that nobody may touch")
 {
 	char *p = map_new(LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE);
 
@@ -19,5 +17,4 @@ int main(void)
 	CHECK(mprotect(p, LEN, PROT_READ | PROT_WRITE) == 0, "mprotect: %m");
 	CHECK(pattern_is(p, LEN, 1), "other bytes than before");
 	CHECK(touch_write(p) == 0, "still protected");
-	return 0;
 }

@@ -64,7 +64,7 @@ int pagescan_init(struct pagescan *s, const struct target *t, enum pagescan_what
 	s->vmas = vmas;
 	s->nvmas = nvmas;
 	s->what = what;
-	s->old_kernel = false;
+	s->old_kernel = s->no_guards = false;
 	s->zero_pfn = 0;
 	s->at = nvmas ? vmas[0].start : 0;
 	s->end = nvmas ? vmas[nvmas - 1].end : 0;
@@ -94,7 +94,11 @@ static int scan(struct pagescan *s)
 	if (s->what == PAGESCAN_GUARDS) {
 		arg.category_mask = PAGE_IS_GUARD;
 	} else {
-		arg.category_mask = arg.category_inverted = PAGE_IS_PFNZERO | PAGE_IS_FILE;
+		/* A guard is a marker in the page table, and counts as swapped. */
+		uint64_t unwanted = PAGE_IS_PFNZERO | PAGE_IS_FILE |
+				    (s->no_guards ? 0 : PAGE_IS_GUARD);
+
+		arg.category_mask = arg.category_inverted = unwanted;
 		arg.category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED;
 	}
 	n = ioctl(s->fd, PAGEMAP_SCAN, &arg);
@@ -144,7 +148,12 @@ static int refill(struct pagescan *s)
 {
 	int r = s->old_kernel ? read_entries(s) : scan(s);
 
-	/* ENOTTY: before 6.7. EINVAL: a category that this kernel doesn't know (guards: 6.15). */
+	/* EINVAL: a category that this kernel doesn't know (guards: 6.15). */
+	if (r == -EINVAL && !s->no_guards && s->what == PAGESCAN_DATA) {
+		s->no_guards = true;
+		r = scan(s);
+	}
+	/* ENOTTY: before 6.7. */
 	if (!s->old_kernel && (r == -ENOTTY || r == -EINVAL)) {
 		s->old_kernel = true;
 		if (s->what == PAGESCAN_DATA)

@@ -25,6 +25,7 @@ struct pagescan {
 	enum pagescan_what what;
 	int fd;
 	bool old_kernel;   /* entries, vma by vma */
+	bool no_guards;	   /* the ioctl doesn't know them */
 	uint64_t zero_pfn; /* old kernel: the frame of the zero page, 0 if unknown */
 	uint64_t at, end;  /* what is left to be looked at */
 	size_t vma;	   /* old kernel: where `at` is */

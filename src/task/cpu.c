@@ -16,12 +16,12 @@ static int cpu_check(const struct target *t, struct err *err)
 
 static int cpu_take(struct dthread *d, struct err *err)
 {
-	return arch_core_dump(d->a, d->th->tid, d->th->saved, d->core, err);
+	return arch_core_dump(d->ts->cpu, d->a, d->th->tid, d->th->saved, d->core, err);
 }
 
 static int cpu_load(struct rthread *r, const CoreEntry *core, struct err *err)
 {
-	return arch_core_load(r->rt->priv->ts->a, core, &r->cpu, err);
+	return arch_core_load(r->rt->priv->ts->cpu, r->rt->priv->ts->a, core, &r->cpu, err);
 }
 
 static int cpu_able(const struct rthread *r, const struct machine *m, struct err *err)

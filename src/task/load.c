@@ -8,6 +8,7 @@
 #include "base/io.h"
 #include "base/parse.h"
 #include "image/schema/core.pb-c.h"
+#include "task/arch/core.h"
 #include "task/creds.h"
 #include "task/seccomp.h"
 
@@ -64,6 +65,7 @@ int rtasks_load(const struct img_dir *dir, struct arena *a, struct rtasks **ret,
 
 	ts->dir = dir;
 	ts->a = a;
+	ts->cpu = arch_cpu_new(a);
 	TRY(machine_read(&ts->m, a, err));
 	TRY(seccomp_read(ts, err));
 	*ret = ts;

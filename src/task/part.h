@@ -123,6 +123,7 @@ struct dthread {
 struct tasks {
 	const struct img_dir *dir;
 	struct arena *a;
+	struct arch_cpu *cpu;
 	bool has_lsm; /* processes have labels */
 	SeccompEntry *seccomp;
 };
@@ -143,6 +144,7 @@ struct rtasks {
 	const struct img_dir *dir;
 	struct arena *a;
 	struct machine m;
+	struct arch_cpu *cpu;
 	size_t nfilters;
 	struct seccomp_filter *filters;
 };

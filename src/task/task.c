@@ -14,6 +14,7 @@
 #include "image/schema/core.pb-c.h"
 #include "image/schema/seccomp.pb-c.h"
 #include "kernel/proc.h"
+#include "task/arch/core.h"
 #include "task/seccomp.h"
 
 #include <stdio.h>
@@ -28,6 +29,7 @@ struct tasks *tasks_new(const struct img_dir *dir, struct arena *a)
 
 	ts->dir = dir;
 	ts->a = a;
+	ts->cpu = arch_cpu_new(a);
 	ts->seccomp = arena_new_of(a, SeccompEntry);
 	seccomp_entry__init(ts->seccomp);
 	ts->has_lsm = io_read_file(-1, "/proc/self/attr/current", &label, NULL) == 0;

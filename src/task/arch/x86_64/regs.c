@@ -33,12 +33,28 @@
 #define PTRACE_SET_THREAD_AREA 26
 #endif
 
+struct arch_cpu {
+	struct xstate_layout layout;
+	bool has_shstk;
+};
+
 struct arch_core {
 	struct arch_state state;
 	uint64_t missing; /* XSAVE components that this CPU lacks */
 	struct user_desc tls[TLS_COUNT];
 	bool has_tls[TLS_COUNT];
 };
+
+struct arch_cpu *arch_cpu_new(struct arena *a)
+{
+	struct arch_cpu *cpu = arena_new_of(a, struct arch_cpu);
+	uint32_t ax, bx, cx = 0, dx;
+
+	xstate_layout_local(&cpu->layout);
+	if (__get_cpuid_count(7, 0, &ax, &bx, &cx, &dx))
+		cpu->has_shstk = cx & SHSTK_CPUID_ECX;
+	return cpu;
+}
 
 /* ------------------------------------------------------------------ dump */
 
@@ -98,13 +114,13 @@ static void tls_dump(struct arena *a, pid_t tid, ThreadInfoX86 *ti)
 }
 
 /* Shadow stacks: the record says "none" where the CPU could have them. */
-static int cet_dump(struct arena *a, pid_t tid, UserX86FpregsEntry *f, struct err *err)
+static int cet_dump(const struct arch_cpu *cpu, struct arena *a, pid_t tid, UserX86FpregsEntry *f,
+		    struct err *err)
 {
-	uint32_t ax, bx, cx = 0, dx;
 	uint64_t ssp = 0;
 	struct iovec iov = {&ssp, sizeof(ssp)};
 
-	if (!f->xsave || !__get_cpuid_count(7, 0, &ax, &bx, &cx, &dx) || !(cx & SHSTK_CPUID_ECX))
+	if (!f->xsave || !cpu->has_shstk)
 		return 0;
 	/* -ENODEV: not switched on in this thread. */
 	if (sys_ptrace(PTRACE_GETREGSET, tid, NT_X86_SHSTK, (uint64_t)(uintptr_t)&iov) >= 0)
@@ -115,11 +131,10 @@ static int cet_dump(struct arena *a, pid_t tid, UserX86FpregsEntry *f, struct er
 	return 0;
 }
 
-int arch_core_dump(struct arena *a, pid_t tid, const struct arch_state *saved, CoreEntry *core,
-		   struct err *err)
+int arch_core_dump(const struct arch_cpu *cpu, struct arena *a, pid_t tid,
+		   const struct arch_state *saved, CoreEntry *core, struct err *err)
 {
 	ThreadInfoX86 *ti = arena_new_of(a, ThreadInfoX86);
-	struct xstate_layout layout;
 
 	if (saved->gp.cs != USER_CS)
 		return err_refuse(err, "build the program for 64 bit",
@@ -128,10 +143,9 @@ int arch_core_dump(struct arena *a, pid_t tid, const struct arch_state *saved, C
 	ti->gpregs = regs_entry(a, &saved->gp);
 	ti->fpregs = arena_new_of(a, UserX86FpregsEntry);
 	user_x86_fpregs_entry__init(ti->fpregs);
-	xstate_layout_local(&layout);
-	if (fpu_to_image(&layout, saved->xsave, saved->xsave_len, a, ti->fpregs, err) < 0)
+	if (fpu_to_image(&cpu->layout, saved->xsave, saved->xsave_len, a, ti->fpregs, err) < 0)
 		return err_in(err, "thread %d", tid);
-	TRY(cet_dump(a, tid, ti->fpregs, err));
+	TRY(cet_dump(cpu, a, tid, ti->fpregs, err));
 	tls_dump(a, tid, ti);
 	core->mtype = CORE_ENTRY__MARCH__X86_64;
 	core->thread_info = ti;
@@ -225,11 +239,11 @@ static int tls_load(const ThreadInfoX86 *ti, struct arch_core *c, struct err *er
 	return 0;
 }
 
-int arch_core_load(struct arena *a, const CoreEntry *core, struct arch_core **ret, struct err *err)
+int arch_core_load(const struct arch_cpu *cpu, struct arena *a, const CoreEntry *core,
+		   struct arch_core **ret, struct err *err)
 {
 	const ThreadInfoX86 *ti = core->thread_info;
 	struct arch_core *c = arena_new_of(a, struct arch_core);
-	struct xstate_layout layout;
 
 	if (core->mtype != CORE_ENTRY__MARCH__X86_64)
 		return err_refuse(err, "restore it on a machine of that kind",
@@ -240,11 +254,10 @@ int arch_core_load(struct arena *a, const CoreEntry *core, struct arch_core **re
 	TRY(fpu_check_image(ti->fpregs, err));
 	if (ti->fpregs->xsave && ti->fpregs->xsave->cet && ti->fpregs->xsave->cet->cet)
 		return err_refuse(err, "restore it with CRIU", "has a user shadow stack");
-	xstate_layout_local(&layout);
-	c->missing = fpu_missing(&layout, ti->fpregs);
-	c->state.xsave_len = layout.size;
-	c->state.xsave = arena_alloc(a, layout.size);
-	fpu_from_image(&layout, ti->fpregs, c->state.xsave);
+	c->missing = fpu_missing(&cpu->layout, ti->fpregs);
+	c->state.xsave_len = cpu->layout.size;
+	c->state.xsave = arena_alloc(a, cpu->layout.size);
+	fpu_from_image(&cpu->layout, ti->fpregs, c->state.xsave);
 	TRY(tls_load(ti, c, err));
 	*ret = c;
 	return 0;

@@ -5,6 +5,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/parse.h"
+#include "image/sums.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -76,6 +77,7 @@ static void log_head(struct options *o)
 int session_open(struct options *o, struct session *s, struct err *err)
 {
 	*s = (struct session){.dir = {.fd = -EBADF, .work_fd = -EBADF}, .log_fd = -EBADF};
+	s->dir.sums = img_sums_new();
 	TRY(open_dirs(o, &s->dir, err));
 	TRY(open_log(o, &s->log_fd, err));
 	log_head(o);
@@ -88,6 +90,8 @@ void session_close(struct session *s)
 	s->log_fd = fd_close(s->log_fd);
 	s->dir.work_fd = fd_close(s->dir.work_fd);
 	s->dir.fd = fd_close(s->dir.fd);
+	img_sums_free(s->dir.sums);
+	s->dir.sums = NULL;
 }
 
 void session_report(const struct err *err)

@@ -17,6 +17,7 @@
 #include "file/files.h"
 #include "image/inventory.h"
 #include "image/schema/pstree.pb-c.h"
+#include "image/sums.h"
 #include "mem/dump.h"
 #include "remote/batch.h"
 #include "remote/seize.h"
@@ -224,6 +225,7 @@ static int run_dump(struct dump *d, struct err *err)
 	TRY(write_tree(d, err));
 	TRY(write_clocks(d, err));
 	TRY(ids_write_inventory(d->ids, d->dir, err));
+	TRY(img_sums_write(d->dir, err));
 	if (scripts_run(d->o, d->dir, SCRIPT_POST_DUMP, d->o->pid, err) < 0)
 		return err->code = -ECANCELED;
 	/* The point of no return: the images are complete. */

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "image/schema/core.pb-c.h"
 #include "image/schema/pstree.pb-c.h"
+#include "image/sums.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -137,6 +138,7 @@ int restore_load(struct restore *r, struct err *err)
 	pstree_vec tree = {0};
 	int ret;
 
+	TRY(img_sums_read(r->dir, err));
 	TRY(inventory_read(r->dir, r->arena, &r->inventory, err));
 	TRY(rtasks_load(r->dir, r->arena, &r->props, err));
 	TRY(rfiles_load(r->dir, &fo, r->arena, &r->files, err));

@@ -35,7 +35,7 @@
 
 #define KNOWN_FLAGS                                                                                \
 	(MAP_TYPE | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_LOCKED | MAP_NORESERVE | MAP_HUGETLB |     \
-	 (MAP_HUGE_MASK << MAP_HUGE_SHIFT))
+	 ((uint32_t)MAP_HUGE_MASK << MAP_HUGE_SHIFT))
 
 struct load {
 	uint32_t vpid;

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Shared memory objects through images and back: mem/shmem.c. */
+#include "base/auto.h"
+#include "image/pages.h"
+#include "mem/shmem.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+#define PAGE  4096u
+#define SIZE  (40u * PAGE + 100) /* the last page is a partial one */
+#define SHMID 12
+
+static struct img_dir dir;
+
+static int make_object(void)
+{
+	int fd = memfd_create("test_shmem", MFD_CLOEXEC);
+
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, SIZE), 0);
+	return fd;
+}
+
+static void put(int fd, off_t at, const char *text)
+{
+	assert_int_equal(pwrite(fd, text, strlen(text), at), strlen(text));
+}
+
+static void test_round_trip(void **state)
+{
+	int fd = make_object(), again = make_object();
+	struct mem_stats stats = {.next_pages_id = 3};
+	uint8_t *a, *b;
+	struct stat st;
+	struct err err = ERR_INIT;
+
+	put(fd, 0, "first");
+	put(fd, 7 * PAGE - 3, "over a border");
+	put(fd, 20 * PAGE, "");				     /* nothing: stays a hole */
+	assert_int_equal(pwrite(fd, "\0", 1, 30 * PAGE), 1); /* exists, but is zero */
+	put(fd, 40 * PAGE + 90, "last");
+	assert_int_equal(lseek(fd, 5, SEEK_SET), 5);
+
+	assert_int_equal(shmem_dump(&dir, fd, SHMID, SIZE, &stats, &err), 0);
+	assert_int_equal(lseek(fd, 0, SEEK_CUR), 5);
+	assert_int_equal(stats.shpages_written, 4);
+	assert_int_equal(stats.next_pages_id, 4);
+	assert_int_equal(fstatat(dir.fd, "pages-3.img", &st, 0), 0);
+	assert_int_equal(st.st_size, 4 * PAGE);
+
+	assert_int_equal(shmem_fill(&dir, again, SHMID, SIZE, &err), 0);
+	a = mmap(NULL, SIZE, PROT_READ, MAP_SHARED, fd, 0);
+	b = mmap(NULL, SIZE, PROT_READ, MAP_SHARED, again, 0);
+	assert_memory_equal(a, b, SIZE);
+	assert_int_equal(fstat(again, &st), 0);
+	assert_int_equal(st.st_size, SIZE);
+
+	/* An object that is smaller than its pages. */
+	assert_true(shmem_fill(&dir, again, SHMID, 8 * PAGE, &err) < 0);
+	assert_int_equal(err.kind, ERR_INPUT);
+	munmap(a, SIZE);
+	munmap(b, SIZE);
+	close(fd);
+	close(again);
+}
+
+static void test_empty(void **state)
+{
+	struct mem_stats stats = {.next_pages_id = 1};
+	int fd = make_object();
+	struct err err = ERR_INIT;
+
+	assert_int_equal(shmem_dump(&dir, fd, 99, 0, &stats, &err), 0);
+	assert_int_equal(faccessat(dir.fd, "pagemap-shmem-99.img", F_OK, 0), -1);
+	/* Absent: all zero. */
+	assert_int_equal(shmem_fill(&dir, fd, 99, SIZE, &err), 0);
+	close(fd);
+}
+
+static void test_create_anon(void **state)
+{
+	struct err err = ERR_INIT;
+	int fd = shmem_create_anon(3 * PAGE, &err);
+	struct stat st;
+
+	if (fd < 0 && err.kind == ERR_PERM)
+		skip(); /* /proc/self/map_files needs CAP_CHECKPOINT_RESTORE */
+	assert_true(fd >= 0);
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_int_equal(st.st_size, 3 * PAGE);
+	assert_int_equal(st.st_nlink, 0);
+	close(fd);
+	assert_true(shmem_create_anon(0, &err) < 0);
+}
+
+static int make_dir(void **state)
+{
+	static char name[] = "/tmp/test_shmem.XXXXXX";
+
+	dir.path = mkdtemp(name);
+	dir.fd = dir.work_fd = dir.path ? open(dir.path, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+	return dir.fd < 0;
+}
+
+static int remove_dir(void **state)
+{
+	unlinkat(dir.fd, "pagemap-shmem-12.img", 0);
+	unlinkat(dir.fd, "pages-3.img", 0);
+	close(dir.fd);
+	return rmdir(dir.path);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_empty),
+		cmocka_unit_test(test_create_anon),
+	};
+
+	return cmocka_run_group_tests(tests, make_dir, remove_dir);
+}

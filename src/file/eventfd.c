@@ -7,6 +7,7 @@
 #include "file/kind.h"
 
 #include "base/parse.h"
+#include "file/ext.h"
 #include "image/schema/eventfd.pb-c.h"
 
 #include <errno.h>
@@ -14,27 +15,12 @@
 #include <string.h>
 #include <sys/eventfd.h>
 
-#define FIELD_SEMAPHORE 1000 /* far from what the format may grow */
-
 /* ------------------------------------------------------------------ dump */
 
 static bool eventfd_match(struct files *f, const struct fdesc *d)
 {
 	(void)f;
 	return !strcmp(d->name, "anon_inode:[eventfd]");
-}
-
-/* A varint of value 1. */
-static void mark_semaphore(struct files *f, EventfdFileEntry *e)
-{
-	ProtobufCMessageUnknownField *u = arena_new_of(f->a, ProtobufCMessageUnknownField);
-
-	u->tag = FIELD_SEMAPHORE;
-	u->wire_type = PROTOBUF_C_WIRE_TYPE_VARINT;
-	u->len = 1;
-	u->data = arena_dup(f->a, "\1", 1);
-	e->base.n_unknown_fields = 1;
-	e->base.unknown_fields = u;
 }
 
 static int eventfd_dump(struct files *f, const struct fdesc *d, uint32_t id, struct err *err)
@@ -50,7 +36,7 @@ static int eventfd_dump(struct files *f, const struct fdesc *d, uint32_t id, str
 	e->flags = d->info.flags;
 	e->fown = files_fown(f, &d->fown);
 	if (sem && *sem == '1')
-		mark_semaphore(f, e);
+		ext_put(f->a, &e->base, EXT_EVENTFD_SEMAPHORE, 1);
 	files_entry(f, FD_TYPES__EVENTFD, id)->efd = e;
 	return 0;
 }
@@ -59,13 +45,9 @@ static int eventfd_dump(struct files *f, const struct fdesc *d, uint32_t id, str
 
 static bool is_semaphore(const EventfdFileEntry *e)
 {
-	for (unsigned int i = 0; i < e->base.n_unknown_fields; i++) {
-		const ProtobufCMessageUnknownField *u = &e->base.unknown_fields[i];
+	uint64_t v;
 
-		if (u->tag == FIELD_SEMAPHORE && u->len == 1 && u->data[0] == 1)
-			return true;
-	}
-	return false;
+	return ext_get(&e->base, EXT_EVENTFD_SEMAPHORE, &v) && v == 1;
 }
 
 static int eventfd_load(struct rfiles *f, struct rfile *rf, struct err *err)

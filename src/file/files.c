@@ -18,7 +18,7 @@ struct files *files_new(const struct img_dir *dir, const struct file_opts *opts,
 	struct files *f = xcalloc(1, sizeof(*f));
 
 	f->dir = dir;
-	f->opts = opts;
+	f->opts = *opts;
 	f->a = a;
 	f->ofds = ofd_table_new();
 	f->root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -31,6 +31,7 @@ void files_free(struct files *f)
 		return;
 	ofd_table_free(f->ofds);
 	vec_done(&f->entries);
+	vec_done(&f->tasks);
 	fd_close(f->root);
 	free(f);
 }
@@ -68,9 +69,9 @@ int files_refuse_or_report(struct files *f, struct err *err)
 {
 	int r = err->code;
 
-	if (!f->opts->check_only || !f->opts->report || r == -ESRCH)
+	if (!f->opts.check_only || !f->opts.report || r == -ESRCH)
 		return r;
-	r = f->opts->report(f->opts->report_ctx, err);
+	r = f->opts.report(f->opts.report_ctx, err);
 	*err = ERR_INIT;
 	return r < 0 ? r : 0;
 }
@@ -93,6 +94,20 @@ static int dump_new(struct files *f, struct fdesc *d, struct ofd *o, struct err 
 	return 0;
 }
 
+/* Shown with the descriptor that the lock was taken through, in the table that owns it. */
+static int refuse_lock(const struct fdesc *d, struct err *err)
+{
+	const char *lock = fdinfo_field(d->fdinfo, "lock");
+	char line[128];
+
+	if (!lock)
+		return 0;
+	str_copy(line, MIN(sizeof(line), strcspn(lock, "\n") + 1), lock);
+	err_refuse(err, "let the program release it first",
+		   "it holds a file lock (%s): file locks aren't supported yet", line);
+	return fdesc_err(d, err);
+}
+
 /* One descriptor; *ret_id is 0 if it was closed meanwhile or (check_only) refused. */
 static int dump_fd(struct files *f, struct target *t, int n, struct fdinfo *ret_info,
 		   uint32_t *ret_id, uint32_t *ret_type, struct err *err)
@@ -104,12 +119,13 @@ static int dump_fd(struct files *f, struct target *t, int n, struct fdinfo *ret_
 
 	*ret_id = 0;
 	r = fdesc_identify(t, n, &d, f->a, err);
-	if (r == -ENOENT && f->opts->check_only) {
+	if (r == -ENOENT && f->opts.check_only) {
 		*err = ERR_INIT;
 		return 0;
 	}
 	if (r < 0)
 		return r;
+	TRY(refuse_lock(&d, err));
 	key = (struct ofd_key){.dev = d.st.st_dev, .ino = d.st.st_ino, .flags = d.info.flags};
 	r = ofd_find(f->ofds, &key, t->pid, n, &o, err);
 	if (r < 0)
@@ -185,7 +201,7 @@ int files_dump_task(struct files *f, struct target *t, uint32_t files_id, struct
 	int_vec fds = {0};
 	int r = list_fds(t, &fds, err);
 
-	if (r >= 0 && !f->opts->check_only)
+	if (r >= 0 && !f->opts.check_only)
 		r = img_create(f->dir, IMG_FDINFO, files_id, &w, err);
 	if (r >= 0)
 		r = dump_fds(f, t, &fds, w, err);
@@ -208,8 +224,20 @@ static int write_entries(struct files *f, struct err *err)
 	return img_close(TAKE_PTR(w), err);
 }
 
+int files_dump_collected(struct files *f, struct err *err)
+{
+	if (f->collected)
+		return 0;
+	f->collected = true;
+	for (size_t i = 0; i < file_nkinds; i++)
+		if (file_kinds[i]->collected)
+			TRY(file_kinds[i]->collected(f, err));
+	return 0;
+}
+
 int files_dump_finish(struct files *f, struct mem_stats *stats, struct err *err)
 {
+	TRY(files_dump_collected(f, err));
 	for (size_t i = 0; i < file_nkinds; i++)
 		if (file_kinds[i]->dump_finish)
 			TRY(file_kinds[i]->dump_finish(f, stats, err));

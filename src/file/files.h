@@ -51,6 +51,9 @@ MUST_USE int files_dump_link(struct files *f, struct target *t, const char *name
 			     struct err *err);
 /* cwd, root and umask, into fs-VPID.img. */
 MUST_USE int files_dump_fs(struct files *f, struct target *t, struct err *err);
+/* All tasks have been met: refusals that need the whole picture (a terminal whose other end isn't
+ * in the tree). files_dump_finish does it if nobody did. */
+MUST_USE int files_dump_collected(struct files *f, struct err *err);
 /* Writes what is known only at the end: files.img, ghosts, remaps, pipe data, memfd and shared
  * memory contents, tty data. */
 MUST_USE int files_dump_finish(struct files *f, struct mem_stats *stats, struct err *err);
@@ -72,6 +75,9 @@ MUST_USE int rfiles_check(struct rfiles *f, struct err *err);
 void rfiles_print_plan(const struct rfiles *f);
 /* Temporary names and links (ghosts), shared memory objects: what others refer to. */
 MUST_USE int rfiles_prepare(struct rfiles *f, struct err *err);
+/* The process has just become a session leader, and has no children yet: gives it its controlling
+ * terminal, if it had one. */
+MUST_USE int rfiles_take_terminal(struct rfiles *f, struct target *t, struct err *err);
 /* For mem_opener: our own descriptor for mapping this file; stays rfiles' property. */
 MUST_USE int rfiles_open_mapping(void *rfiles, uint32_t file_id, uint32_t fdflags, struct err *err);
 /*

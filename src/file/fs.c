@@ -11,10 +11,10 @@
 #include "file/reg.h"
 #include "image/schema/fs.pb-c.h"
 #include "remote/batch.h"
-#include "remote/pass_fd.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/syscall.h>
 
@@ -41,11 +41,12 @@ int files_dump_fs(struct files *f, struct target *t, struct err *err)
 {
 	FsEntry e = FS_ENTRY__INIT;
 
+	*vec_push(&f->tasks) = t;
 	TRY(files_dump_link(f, t, "cwd", &e.cwd_id, err));
 	TRY(files_dump_link(f, t, "root", &e.root_id, err));
 	TRY(read_umask(t, &e.umask, err));
 	e.has_umask = true;
-	if (f->opts->check_only)
+	if (f->opts.check_only)
 		return 0;
 	return img_write_one(f->dir, IMG_FS, (uint64_t)t->vpid, &e.base, err);
 }
@@ -60,50 +61,49 @@ static const struct rfs *find(const struct rfiles *f, const struct target *t)
 	return NULL;
 }
 
-/* Both directories are lent to the task, which changes to them by descriptor: no name is looked
- * up twice, and deleted ones work the same. */
-static int change_dirs(struct target *t, const struct rfs *fs, int cwd, int root, struct err *err)
+/* Where the task finds the directory: by its name, or, if that is gone, through a descriptor of
+ * ours, which chdir() follows like any link. */
+static int dir_path(struct rfiles *f, const struct rfile *rf, char *buf, size_t size,
+		    struct err *err)
+{
+	int fd;
+
+	if (!rf->remap) {
+		str_copy(buf, size, rfile_name(rf));
+		return 0;
+	}
+	fd = rfiles_open_mapping(f, rf->id, O_PATH | O_DIRECTORY, err);
+	if (fd < 0)
+		return fd;
+	snprintf(buf, size, "/proc/%d/fd/%d", getpid(), fd);
+	return 0;
+}
+
+/* The root last: names are those of torpor's root, and chroot() leaves the working directory. */
+static int change_dirs(struct rfiles *f, struct target *t, const struct rfs *fs, struct err *err)
 {
 	auto_batch struct batch *b = batch_new(target_leader(t));
-	struct tfd tcwd = {-1}, troot = {-1};
-	raddr_t dot = batch_str(b, ".");
-	int r;
+	char cwd[PATH_MAX], root[PATH_MAX];
 
-	r = target_lend_fd(t, root, &troot, err);
-	if (r >= 0)
-		r = target_lend_fd(t, cwd, &tcwd, err);
-	if (r >= 0) {
-		batch_must(b, batch_call(b, SYS_fchdir, (uint64_t)troot.n));
-		batch_must(b, batch_call(b, SYS_chroot, dot.va));
-		batch_must(b, batch_call(b, SYS_fchdir, (uint64_t)tcwd.n));
-		if (fs->has_umask)
-			batch_call(b, SYS_umask, fs->umask);
-		r = batch_run(b, err);
-	}
-	if (r >= 0)
-		r = batch_expect_all(b, err);
-	if (tcwd.n >= 0 && target_return_fd(t, tcwd, err) < 0)
-		r = err->code;
-	if (troot.n >= 0 && target_return_fd(t, troot, err) < 0)
-		r = err->code;
-	return r;
+	TRY(dir_path(f, fs->cwd, cwd, sizeof(cwd), err));
+	TRY(dir_path(f, fs->root, root, sizeof(root), err));
+	batch_must(b, batch_call(b, SYS_chdir, batch_str(b, cwd).va));
+	if (strcmp(root, "/"))
+		batch_must(b, batch_call(b, SYS_chroot, batch_str(b, root).va));
+	if (fs->has_umask)
+		batch_call(b, SYS_umask, fs->umask);
+	TRY(batch_run(b, err));
+	return batch_expect_all(b, err);
 }
 
 int rfiles_restore_fs(struct rfiles *f, struct target *t, struct err *err)
 {
 	const struct rfs *fs = find(f, t);
-	int cwd, root;
 
 	if (!fs)
 		return err_bug(err, "pid %d: no fs image was loaded", t->vpid);
-	root = rfiles_open_mapping(f, fs->root->id, O_PATH | O_DIRECTORY, err);
-	if (root < 0)
-		return err_in(err, "pid %d (%s): root directory", t->vpid, t->comm);
-	cwd = rfiles_open_mapping(f, fs->cwd->id, O_PATH | O_DIRECTORY, err);
-	if (cwd < 0)
-		return err_in(err, "pid %d (%s): working directory", t->vpid, t->comm);
-	return change_dirs(t, fs, cwd, root, err) < 0
-		       ? err_in(err, "pid %d (%s): cwd %s, root %s", t->vpid, t->comm,
-				rfile_name(fs->cwd), rfile_name(fs->root))
-		       : 0;
+	if (change_dirs(f, t, fs, err) < 0)
+		return err_in(err, "pid %d (%s): cwd %s, root %s", t->vpid, t->comm,
+			      rfile_name(fs->cwd), rfile_name(fs->root));
+	return 0;
 }

@@ -68,11 +68,11 @@ int ghost_dump(struct files *f, const struct fdesc *d, const char *name, uint32_
 	if (S_ISSOCK(d->st.st_mode))
 		return err_refuse(err, "let the program close it first",
 				  "%s: a deleted socket file isn't supported yet", name);
-	if (S_ISREG(d->st.st_mode) && bytes > f->opts->ghost_limit)
+	if (S_ISREG(d->st.st_mode) && bytes > f->opts.ghost_limit)
 		return err_refuse(err, "pass a larger --ghost-limit",
 				  "deleted file %s: %" PRIu64
 				  " bytes on disk, the limit is %" PRIu64,
-				  name, bytes, f->opts->ghost_limit);
+				  name, bytes, f->opts.ghost_limit);
 	if (S_ISLNK(d->st.st_mode))
 		TRY(read_target(f, d, &g.target, err));
 	g.id = (uint32_t)all->all.len + 1;

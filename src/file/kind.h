@@ -22,13 +22,15 @@ struct ttys;   /* tty.c */
 struct mapped; /* files of mappings and links that have an id already: mapping.c */
 
 struct files {
-	const struct img_dir *dir; /* not used with opts->check_only */
-	const struct file_opts *opts;
+	const struct img_dir *dir; /* not used with opts.check_only */
+	struct file_opts opts;
 	struct arena *a;
 	uint32_t next_id;
 	struct ofd_table *ofds;
-	VEC(FileEntry *) entries; /* becomes files.img */
-	int root;		  /* "/" of torpor: what names are relative to */
+	VEC(FileEntry *) entries;   /* becomes files.img */
+	VEC(struct target *) tasks; /* all that were met */
+	int root;		    /* "/" of torpor: what names are relative to */
+	bool collected;		    /* files_dump_collected ran */
 	struct ghosts *ghosts;
 	struct remaps *remaps;
 	struct pipes *pipes, *fifos;
@@ -92,7 +94,7 @@ struct rfs {
 
 struct rfiles {
 	const struct img_dir *dir;
-	const struct file_opts *opts;
+	struct file_opts opts;
 	struct arena *a;
 	VEC(struct rfile) files; /* ascending ids, once loaded */
 	VEC(struct rtable) tables;
@@ -127,7 +129,10 @@ struct file_kind {
 	 * behind "pid (comm): fd N: " by the caller.
 	 */
 	int (*dump)(struct files *f, const struct fdesc *d, uint32_t id, struct err *err);
-	/* Once, when everything has been met: contents. The tree is still frozen. */
+	/* Once, when everything has been met, before any content is written: refusals that need the
+	 * whole picture. Complete with pid and object. */
+	int (*collected)(struct files *f, struct err *err);
+	/* Once, at the end: contents. The tree is still frozen. */
 	int (*dump_finish)(struct files *f, struct mem_stats *stats, struct err *err);
 
 	/* Restore. Once, before the entries: own images of the kind. */
@@ -157,5 +162,5 @@ extern const size_t file_nkinds;
 const struct file_kind *file_kind_of_type(FdTypes type);
 const struct file_kind *file_kind_match(struct files *f, const struct fdesc *d);
 
-extern const struct file_kind socket_kind, pipe_kind, fifo_kind, memfd_kind, eventfd_kind, reg_kind,
-	unknown_kind;
+extern const struct file_kind socket_kind, pipe_kind, fifo_kind, tty_kind, memfd_kind, eventfd_kind,
+	reg_kind, unknown_kind;

@@ -4,12 +4,18 @@
 
 #include "base/auto.h"
 
+/* clang-format off */
 const struct file_kind *const file_kinds[] = {
-	&socket_kind,				   /* refuses */
-	&pipe_kind,				   /* before fifo: both are S_IFIFO */
-	&fifo_kind,    &memfd_kind,		   /* before reg: nameless regular files */
-	&eventfd_kind, &reg_kind,   &unknown_kind, /* refuses the rest by name */
+	&socket_kind,	/* refuses */
+	&pipe_kind,	/* before fifo: both are S_IFIFO */
+	&fifo_kind,
+	&tty_kind,	/* before reg: terminals are character devices */
+	&memfd_kind,	/* before reg: regular files without a name */
+	&eventfd_kind,
+	&reg_kind,
+	&unknown_kind,	/* refuses the rest by name */
 };
+/* clang-format on */
 const size_t file_nkinds = ARRAY_SIZE(file_kinds);
 
 const struct file_kind *file_kind_of_type(FdTypes type)

@@ -1,25 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A name that must not survive us: between creating and unlinking it, a SIGKILL would leave it on
- * disk. So both happen in a child that isn't killed with us (CLONE_VM | CLONE_FILES | CLONE_VFORK,
- * a process of its own): it always runs to its end, and the descriptor it opened is ours as well.
- * It makes system calls only.
+ * disk. So both happen under guard_run(), which always gets to its end.
  */
 #include "file/plant.h"
 
-#include "base/auto.h"
+#include "file/guard.h"
 #include "file/path.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <sched.h>
-#include <signal.h>
+#include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
+#include <unistd.h>
 
-#define STACK_LEN (64 * 1024)
 #define MAX_DEPTH 64
 
 struct job {
@@ -27,7 +22,6 @@ struct job {
 	char path[PATH_MAX];	/* relative; cut at slashes to name its directories */
 	size_t made[MAX_DEPTH]; /* lengths of the directories that were made */
 	int nmade;
-	int result;
 };
 
 /* Like mkdir -p for all components but the last. */
@@ -90,47 +84,26 @@ static int open_made(const struct job *j)
 static int run(void *arg)
 {
 	struct job *j = arg;
+	int r = make_dirs(j);
 
-	j->result = make_dirs(j);
-	if (j->result == 0) {
-		if (make(j) < 0) {
-			j->result = -errno;
-		} else {
-			j->result = open_made(j);
+	if (r == 0) {
+		r = make(j) < 0 ? -errno : 0;
+		if (r == 0) {
+			r = open_made(j);
 			(void)unlinkat(j->p->root, j->path,
 				       !j->p->from && S_ISDIR(j->p->mode) ? AT_REMOVEDIR : 0);
 		}
 	}
 	remove_dirs(j);
-	return 0;
+	return r;
 }
 
 int plant_open(const struct plant *p)
 {
-	struct job *j;
-	sigset_t all, old;
-	char *stack;
-	pid_t pid;
-	int r;
+	struct job j = {.p = p};
 
-	if (strlen(path_rel(p->name)) >= PATH_MAX)
+	if (strlen(path_rel(p->name)) >= sizeof(j.path))
 		return -ENAMETOOLONG;
-	stack = mmap(NULL, STACK_LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (stack == MAP_FAILED)
-		return -errno;
-	j = (struct job *)stack; /* the low end; the stack grows down towards it */
-	j->p = p;
-	strcpy(j->path, path_rel(p->name));
-	sigfillset(&all);
-	sigprocmask(SIG_BLOCK, &all, &old);
-	pid = clone(run, stack + STACK_LEN, CLONE_VM | CLONE_FILES | CLONE_VFORK, j);
-	r = pid < 0 ? -errno : 0;
-	sigprocmask(SIG_SETMASK, &old, NULL);
-	if (pid > 0) {
-		while (waitpid(pid, NULL, __WALL) < 0 && errno == EINTR)
-			;
-		r = j->result;
-	}
-	munmap(stack, STACK_LEN);
-	return r;
+	strcpy(j.path, path_rel(p->name));
+	return guard_run(run, &j);
 }

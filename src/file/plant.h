@@ -19,7 +19,6 @@ struct plant {
 /*
  * Makes it, opens it and removes the name; directories on the way that are missing are made and
  * removed too. The descriptor shows the name as "name (deleted)". A regular file's is O_RDWR, all
- * others' O_PATH. -EEXIST if the name is taken. Done by a short-lived process that shares memory
- * and descriptors with us and blocks all signals: even if we are killed meanwhile, nothing stays.
+ * others' O_PATH. -EEXIST if the name is taken. Even if we are killed meanwhile, nothing stays.
  */
 MUST_USE int plant_open(const struct plant *p);

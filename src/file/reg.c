@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/parse.h"
 #include "file/buildid.h"
+#include "file/ext.h"
 #include "file/path.h"
 #include "file/remap.h"
 #include "image/schema/regfile.pb-c.h"
@@ -63,26 +64,25 @@ static bool reg_match(struct files *f, const struct fdesc *d)
 	       (d->info.flags & O_PATH);
 }
 
-/* Another node of the same device, when the name that was opened doesn't lead to it any more. */
-static const char *device_elsewhere(struct files *f, const struct fdesc *d, const char *name)
+/* A node of this device: `name` itself, or any in /dev; NULL if there is none. */
+static const char *find_device(int root, struct arena *a, const char *name, mode_t type, dev_t rdev)
 {
 	auto_closedir DIR *dir = NULL;
 	struct stat st;
 	int fd;
 
-	if (fstatat(f->root, path_rel(name), &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-	    (st.st_mode & S_IFMT) == (d->st.st_mode & S_IFMT) && st.st_rdev == d->st.st_rdev)
+	if (fstatat(root, path_rel(name), &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    (st.st_mode & S_IFMT) == type && st.st_rdev == rdev)
 		return name;
-	fd = openat(f->root, "dev", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	fd = openat(root, "dev", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0 || !(dir = fdopendir(fd))) {
 		fd_close(fd);
 		return NULL;
 	}
 	for (struct dirent *e; (e = readdir(dir));)
 		if (fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		    (st.st_mode & S_IFMT) == (d->st.st_mode & S_IFMT) &&
-		    st.st_rdev == d->st.st_rdev)
-			return arena_printf(f->a, "/dev/%s", e->d_name);
+		    (st.st_mode & S_IFMT) == type && st.st_rdev == rdev)
+			return arena_printf(a, "/dev/%s", e->d_name);
 	return NULL;
 }
 
@@ -122,7 +122,7 @@ static int reg_name(struct files *f, const struct fdesc *d, uint32_t id, const c
 		break;
 	}
 	if (is_device && f->opts.evasive_devices) {
-		other = device_elsewhere(f, d, *ret);
+		other = find_device(f->root, f->a, *ret, d->st.st_mode & S_IFMT, d->st.st_rdev);
 		if (other) {
 			log_info("%s isn't the open device any more, taking %s", *ret, other);
 			*ret = other;
@@ -183,6 +183,8 @@ int reg_dump_as(struct files *f, const struct fdesc *d, uint32_t id, struct err 
 		e->has_size = true;
 		e->size = (uint64_t)d->st.st_size;
 	}
+	if (S_ISCHR(d->st.st_mode) || S_ISBLK(d->st.st_mode))
+		ext_put(f->a, &e->base, EXT_REG_RDEV, d->st.st_rdev);
 	put_build_id(f, d, e);
 	files_entry(f, FD_TYPES__REG, id)->reg = e;
 	log_debug("file %u: %s, flags %#o, pos %" PRIu64 ", size %" PRId64, id, name, flags,
@@ -209,6 +211,12 @@ static const RegFileEntry *entry(const struct rfile *rf)
 const char *rfile_name(const struct rfile *rf)
 {
 	return rf->e->reg ? rf->e->reg->name : "?";
+}
+
+/* Where it is opened: elsewhere than the image says only for evasive devices (see the check). */
+static const char *open_name(const struct rfile *rf)
+{
+	return rf->priv ? rf->priv : rfile_name(rf);
 }
 
 static bool name_is_valid(const char *name)
@@ -250,7 +258,7 @@ int reg_open_as(struct rfiles *f, struct rfile *rf, uint32_t flags, struct err *
 		/* O_NOFOLLOW would stop at the link in /proc itself. */
 		fd = fd_reopen(rf->remap->base, oflags & ~O_NOFOLLOW);
 	} else {
-		fd = openat(f->root, path_rel(rfile_name(rf)), oflags);
+		fd = openat(f->root, path_rel(open_name(rf)), oflags);
 		fd = fd < 0 ? -errno : fd;
 	}
 	if (fd < 0)
@@ -351,6 +359,34 @@ static void check_stat(struct rfiles *f, const RegFileEntry *e, const struct sta
 		report(rp, "%s: is another build (build id)", e->name);
 }
 
+/*
+ * A device must be the same device. Images of others don't tell which it was (only its name does).
+ * Returns true if the name isn't to be looked at any further.
+ */
+static bool check_device(struct rfiles *f, struct rfile *rf, struct report *rp)
+{
+	const RegFileEntry *e = entry(rf);
+	mode_t type = e->mode & S_IFMT;
+	const char *node;
+	struct stat st;
+	uint64_t rdev;
+
+	if ((type != S_IFCHR && type != S_IFBLK) || !ext_get(&e->base, EXT_REG_RDEV, &rdev))
+		return false;
+	if (fstatat(f->root, path_rel(e->name), &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    (st.st_mode & S_IFMT) == type && st.st_rdev == rdev)
+		return false;
+	node = f->opts.evasive_devices ? find_device(f->root, f->a, e->name, type, rdev) : NULL;
+	if (!node) {
+		report(rp, "%s: isn't device %u:%u any more", e->name, major(rdev), minor(rdev));
+		return true;
+	}
+	log_info("%s isn't device %u:%u any more, taking %s", e->name, major(rdev), minor(rdev),
+		 node);
+	rf->priv = (void *)node;
+	return true;
+}
+
 static void check_one(struct rfiles *f, struct rfile *rf, struct report *rp)
 {
 	const RegFileEntry *e = entry(rf);
@@ -365,7 +401,7 @@ static void check_one(struct rfiles *f, struct rfile *rf, struct report *rp)
 	if (path_proc_pid(e->name))
 		return; /* of a process that isn't there yet */
 	/* Slave terminals come into being with their masters. */
-	if (rf->e->reg && str_after(e->name, "/dev/pts/"))
+	if (str_after(e->name, "/dev/pts/") || check_device(f, rf, rp))
 		return;
 	if (fstatat(f->root, path_rel(e->name), &st, AT_SYMLINK_NOFOLLOW) < 0)
 		report(rp, "%s: %s", e->name, strerror(errno));
@@ -389,8 +425,8 @@ int reg_check_all(struct rfiles *f, struct err *err)
 			rp.n, rp.text, rp.left_out);
 	else
 		err_input(err, "%s", rp.text);
-	return err_hint(err, "bring the files back to what they were at the dump (a difference in "
-			     "permission bits alone: pass --skip-file-rwx-check)");
+	return err_hint(err, "bring the files back to what they were at the dump (permission bits: "
+			     "or pass --skip-file-rwx-check; devices: or --evasive-devices)");
 }
 
 const struct file_kind reg_kind = {

@@ -94,11 +94,11 @@ static int remap_dump_link(struct files *f, const struct fdesc *d, uint32_t id, 
 	const char *carrier = NULL;
 	uint32_t cid = 0;
 
-	if (!f->opts->link_remap)
+	if (!f->opts.link_remap)
 		return err_refuse(err, "pass --link-remap to give it a name again",
 				  "%s was unlinked, but the file has %lu other name(s)", name,
 				  (unsigned long)d->st.st_nlink);
-	if (f->opts->check_only)
+	if (f->opts.check_only)
 		return 0;
 	TRY(make_carrier(f, d, name, &cid, &carrier, err));
 	reg_file_entry__init(e);

@@ -220,7 +220,7 @@ int rfiles_load(const struct img_dir *dir, const struct file_opts *opts, struct 
 	int r;
 
 	f->dir = dir;
-	f->opts = opts;
+	f->opts = *opts;
 	f->a = a;
 	f->root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	r = f->root < 0 ? err_sys(err, -errno, "open /") : load_files(f, err);

@@ -21,6 +21,9 @@ struct scratch {
 	 * of its threads may be in the agent.
 	 */
 	bool half_made;
+	int mailbox;	  /* ... its end of the mailbox, a descriptor there */
+	int mailbox_ours; /* ... and ours, owned by struct build */
+	size_t len;
 	struct target_thread *slot[SCRATCH_SLOTS]; /* who is in the agent there; or NULL */
 	struct target_thread *keeper;		   /* whose slot isn't given away */
 	struct batch *running;

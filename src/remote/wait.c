@@ -162,6 +162,21 @@ int thread_wait(struct target_thread *th, struct stop *ret, struct err *err)
 	return 0;
 }
 
+int thread_wait_death(struct target_thread *th, int *ret_status, struct err *err)
+{
+	const struct target *t = th->target;
+	int status;
+	pid_t pid;
+
+	while ((pid = wait_retry(th->tid, &status, 0)) > 0 && WIFSTOPPED(status))
+		TRY(thread_resume(th, RESUME_CONT, 0, err));
+	if (pid < 0)
+		return err_sys(err, pid, "pid %d (%s): wait for its death", t->pid, t->comm);
+	th->seized = false;
+	*ret_status = status;
+	return 0;
+}
+
 int thread_ptrace(const struct target_thread *th, int request, const char *name, uint64_t addr,
 		  uint64_t data, struct err *err)
 {

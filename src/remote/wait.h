@@ -46,5 +46,8 @@ MUST_USE int thread_ptrace(const struct target_thread *th, int request, const ch
 			   uint64_t addr, uint64_t data, struct err *err);
 MUST_USE int thread_set_mask(const struct target_thread *th, uint64_t mask, struct err *err);
 
+/* Waits until a single-threaded process is dead; *ret_status is what wait gave. */
+MUST_USE int thread_wait_death(struct target_thread *th, int *ret_status, struct err *err);
+
 /* Reaps what is left of a dying process, so that its parent gets its exit status. ERR_GONE. */
 int target_reap(struct target *t, struct err *err);

@@ -3,15 +3,19 @@
 
 #include "base/auto.h"
 #include "base/log.h"
+#include "engine/stats.h"
 #include "image/schema/core.pb-c.h"
 #include "image/schema/pstree.pb-c.h"
 #include "image/sums.h"
+#include "kernel/proc.h"
 
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 
 typedef VEC(PstreeEntry *) pstree_vec;
+
+#define ZOMBIE_WAIT_US (3 * 1000 * 1000)
 
 /* ------------------------------------------------------------------ load */
 
@@ -173,12 +177,38 @@ static bool pid_is_free(uint32_t pid)
 	return kill((pid_t)pid, 0) < 0 && errno == ESRCH;
 }
 
+static bool is_zombie(uint32_t pid)
+{
+	struct proc_stat st;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%u/stat", pid);
+	return proc_read_stat(AT_FDCWD, path, &st) == 0 && st.state == 'Z';
+}
+
+/*
+ * A dead process keeps its pid until its parent has taken note, and nothing tells when that is.
+ * Right after a dump this is what stands in the way: the parent is init, or a shell that is busy.
+ */
+static void wait_for_zombies(const struct restore *r)
+{
+	uint64_t deadline = stats_now_us() + ZOMBIE_WAIT_US;
+
+	for (size_t i = 0; i < r->plan.nodes.len; i++) {
+		uint32_t pid = r->plan.nodes.data[i].task.vpid;
+
+		while (!pid_is_free(pid) && is_zombie(pid) && stats_now_us() < deadline)
+			usleep(1000); /* lint: allow, there is no event */
+	}
+}
+
 /* All of them at once, so that one look is enough. */
 static int check_pids(const struct restore *r, struct err *err)
 {
 	char list[512] = "", one[64];
 	size_t len = 0, taken = 0;
 
+	wait_for_zombies(r);
 	for (size_t i = 0; i < r->plan.nodes.len; i++) {
 		uint32_t pid = r->plan.nodes.data[i].task.vpid;
 

@@ -86,11 +86,6 @@ MUST_USE int rfiles_open_mapping(void *rfiles, uint32_t file_id, uint32_t fdflag
  * files_id shared by several tasks: called for the first of them only.
  */
 MUST_USE int rfiles_install(struct rfiles *f, struct target *t, uint32_t files_id, struct err *err);
-/*
- * Pids of dead processes whose /proc files the tree has open: while rfiles_install runs, processes
- * with these pids must exist (they may do nothing, and are killed afterwards).
- */
-size_t rfiles_dead_pids(const struct rfiles *f, const uint32_t **ret);
 /* chroot, chdir, umask. */
 MUST_USE int rfiles_restore_fs(struct rfiles *f, struct target *t, struct err *err);
 /*

@@ -254,6 +254,8 @@ int reg_open_as(struct rfiles *f, struct rfile *rf, uint32_t flags, struct err *
 {
 	int oflags = (int)(flags & ~NOT_AT_OPEN) | O_NOCTTY | O_CLOEXEC, fd;
 
+	if (rf->remap && rf->remap->type == REMAP_PROC)
+		return remap_open_proc(f, rf->remap, rfile_name(rf), oflags, err);
 	if (rf->remap) {
 		/* O_NOFOLLOW would stop at the link in /proc itself. */
 		fd = fd_reopen(rf->remap->base, oflags & ~O_NOFOLLOW);
@@ -294,7 +296,7 @@ static void reg_describe(const struct rfile *rf, char *buf, size_t size)
 	static const char *const how[] = {
 		[REMAP_LINK] = ", from its link remap",
 		[REMAP_GHOST] = ", deleted: from the image",
-		[REMAP_PROC] = "",
+		[REMAP_PROC] = ", of a process that is gone",
 	};
 
 	snprintf(buf, size, "%s%s, flags %#o, position %" PRIu64, rfile_name(rf),

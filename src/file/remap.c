@@ -18,11 +18,17 @@
 #include "file/reg.h"
 #include "image/schema/regfile.pb-c.h"
 #include "image/schema/remap-file-path.pb-c.h"
+#include "kernel/sys.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/sched.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 
 /* ------------------------------------------------------------------ dump */
 
@@ -148,7 +154,6 @@ void remaps_undo(struct files *f)
 /* --------------------------------------------------------------- restore */
 
 struct rremaps {
-	VEC(uint32_t) dead; /* pids that must exist while files are opened */
 	VEC(const char *) carriers;
 };
 
@@ -183,8 +188,7 @@ static int load_one(struct rfiles *f, const RemapFilePathEntry *e, struct err *e
 		if (r->remap_id == 0 || r->remap_id > INT_MAX)
 			return err_input(err, "remap-fpath.img: file %u: pid %u", e->orig_id,
 					 r->remap_id);
-		*vec_push(&f->remaps->dead) = r->remap_id;
-		return 0;
+		break;
 	default:
 		return err_input(err, "remap-fpath.img: file %u: unknown type %d", e->orig_id,
 				 (int)r->type);
@@ -206,12 +210,6 @@ int remaps_load(struct rfiles *f, struct err *err)
 	while ((r = img_get(rd, f->a, &e, err)) > 0)
 		TRY(load_one(f, e, err));
 	return r;
-}
-
-size_t rfiles_dead_pids(const struct rfiles *f, const uint32_t **ret)
-{
-	*ret = f->remaps->dead.data;
-	return f->remaps->dead.len;
 }
 
 bool remap_is_there(const struct rfiles *f, const struct remap *r)
@@ -245,7 +243,7 @@ int remaps_prepare(struct rfiles *f, struct err *err)
 		struct remap *r = rf->remap;
 		int fd;
 
-		if (!r)
+		if (!r || r->type == REMAP_PROC)
 			continue;
 		if (r->type == REMAP_GHOST)
 			fd = rghost_open(f, r->ghost, rfile_name(rf), err);
@@ -256,6 +254,45 @@ int remaps_prepare(struct rfiles *f, struct err *err)
 		r->base = fd;
 	}
 	return 0;
+}
+
+/* A process that does nothing, with this pid; it dies with us. */
+static pid_t hold_pid(pid_t pid)
+{
+	struct clone_args args = {
+		.exit_signal = SIGCHLD,
+		.set_tid = (uint64_t)(uintptr_t)&pid,
+		.set_tid_size = 1,
+	};
+	pid_t parent = getpid(), r = sys_clone3(&args, sizeof(args));
+
+	if (r != 0)
+		return r;
+	(void)syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	while (syscall(SYS_getppid) == parent)
+		(void)syscall(SYS_pause);
+	syscall(SYS_exit_group, 0);
+	__builtin_unreachable();
+}
+
+int remap_open_proc(struct rfiles *f, const struct remap *r, const char *name, int flags,
+		    struct err *err)
+{
+	pid_t pid = hold_pid((pid_t)r->remap_id);
+	int fd;
+
+	if (pid < 0) {
+		err_sys(err, pid, "%s: make a process with pid %u, to which it belonged", name,
+			r->remap_id);
+		return pid == -EEXIST ? err_hint(err, "end the process that has this pid now")
+				      : err->code;
+	}
+	fd = openat(f->root, path_rel(name), flags);
+	fd = fd < 0 ? -errno : fd;
+	(void)kill(pid, SIGKILL);
+	while (waitpid(pid, NULL, __WALL) < 0 && errno == EINTR)
+		;
+	return fd < 0 ? err_sys(err, fd, "open %s", name) : fd;
 }
 
 void remaps_finish_restore(struct rfiles *f)
@@ -271,7 +308,6 @@ void remaps_done(struct rfiles *f)
 		if (rf->remap)
 			rf->remap->base = fd_close(rf->remap->base);
 	if (f->remaps) {
-		vec_done(&f->remaps->dead);
 		vec_done(&f->remaps->carriers);
 	}
 }

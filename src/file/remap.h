@@ -38,6 +38,9 @@ struct remap {
 
 MUST_USE int remaps_load(struct rfiles *f, struct err *err);
 MUST_USE int remaps_prepare(struct rfiles *f, struct err *err);
+/* REMAP_PROC: opens it while a process of ours has the pid. */
+MUST_USE int remap_open_proc(struct rfiles *f, const struct remap *r, const char *name, int flags,
+			     struct err *err);
 /* Removes the carriers of link remaps: the restore has succeeded. */
 void remaps_finish_restore(struct rfiles *f);
 void remaps_done(struct rfiles *f);

@@ -176,6 +176,15 @@ void behave_skip(const char *fmt, ...)
 	_exit(SKIPPED);
 }
 
+void behave_finish(void)
+{
+	if (!behave_go())
+		behave_fail(__FILE__, __LINE__, "the test ended before it was told to go on");
+	if (!failures)
+		dprintf(STDERR_FILENO, "PASS\n");
+	_exit(behave_status());
+}
+
 int behave_status(void)
 {
 	return failures ? 1 : 0;
@@ -365,9 +374,5 @@ int main(int argc, char **argv)
 	/* Children may change their ids and yet say that they are ready. */
 	umask(0);
 	behave_test.body();
-	if (!behave_go())
-		behave_fail(__FILE__, __LINE__, "the test ended before it was told to go on");
-	if (!failures)
-		dprintf(STDERR_FILENO, "PASS\n");
-	return behave_status();
+	behave_finish();
 }

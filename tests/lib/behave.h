@@ -87,6 +87,8 @@ void behave_fail(const char *file, int line, const char *fmt, ...)
 /* Prints the reason and ends the whole test, if called in its first process. */
 void behave_skip(const char *fmt, ...) __attribute__((format(printf, 1, 2), noreturn));
 void behave_die(const char *file, int line, const char *what) __attribute__((noreturn));
+/* Ends the test as returning from its body does; for one that has to do it elsewhere. */
+void behave_finish(void) __attribute__((noreturn));
 int behave_status(void); /* 0, or 1 if a check failed in this process */
 
 /* A claim about what came back; the test goes on if it doesn't hold. */

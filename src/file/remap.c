@@ -302,12 +302,15 @@ void remaps_finish_restore(struct rfiles *f)
 			log_warn("%s stays behind: %s", *name, strerror(errno));
 }
 
+void remaps_free(struct rfiles *f)
+{
+	if (f->remaps)
+		vec_done(&f->remaps->carriers);
+}
+
 void remaps_done(struct rfiles *f)
 {
 	vec_foreach (rf, &f->files)
 		if (rf->remap)
 			rf->remap->base = fd_close(rf->remap->base);
-	if (f->remaps) {
-		vec_done(&f->remaps->carriers);
-	}
 }

@@ -43,7 +43,8 @@ MUST_USE int remap_open_proc(struct rfiles *f, const struct remap *r, const char
 			     struct err *err);
 /* Removes the carriers of link remaps: the restore has succeeded. */
 void remaps_finish_restore(struct rfiles *f);
-void remaps_done(struct rfiles *f);
+void remaps_done(struct rfiles *f); /* closes; may be called again */
+void remaps_free(struct rfiles *f);
 /* The carrier must exist: for rfiles_check. */
 bool remap_is_there(const struct rfiles *f, const struct remap *r);
 

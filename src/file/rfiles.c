@@ -404,6 +404,7 @@ void rfiles_free(struct rfiles *f)
 	if (!f)
 		return;
 	rfiles_undo(f);
+	remaps_free(f);
 	vec_done(&f->files);
 	vec_done(&f->tables);
 	vec_done(&f->fs);

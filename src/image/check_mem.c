@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Memory: mappings ascend without overlap and lie in user space, guards follow behind all of them
+ * and inside them, what is mapped exists, and pages belong to mappings that keep pages of their
+ * own. Format facts: ../shared/formats/IMAGES.md sections 6 and 7.
+ */
+#include "image/check_priv.h"
+
+#include "base/auto.h"
+#include "image/schema/fdinfo.pb-c.h"
+#include "image/schema/mm.pb-c.h"
+
+/* vma_entry.status; disk values */
+#define ST_REGULAR	(1u << 0)
+#define ST_VSYSCALL	(1u << 2)
+#define ST_FILE_PRIVATE (1u << 6)
+#define ST_FILE_SHARED	(1u << 7)
+#define ST_ANON_SHARED	(1u << 8)
+#define ST_ANON_PRIVATE (1u << 9)
+#define ST_SYSVIPC	(1u << 10)
+#define ST_SOCKET	(1u << 11)
+#define ST_VVAR		(1u << 12)
+#define ST_AIORING	(1u << 13)
+#define ST_MEMFD	(1u << 14)
+#define ST_SHSTK	(1u << 15)
+#define ST_GUARD	(1u << 16)
+
+#define ST_FILE	   (ST_FILE_PRIVATE | ST_FILE_SHARED)
+#define ST_BACKING (ST_FILE | ST_ANON_SHARED | ST_ANON_PRIVATE)
+
+/* TASK_SIZE of x86-64 with four levels of page tables, which is what mmap() gives without a hint.
+ */
+#define USER_END UINT64_C(0x7ffffffff000)
+
+struct mm {
+	struct check *c;
+	const MmEntry *e;
+	char image[IMG_NAME_MAX];
+	size_t nreal; /* mappings before the guards */
+	struct err *err;
+};
+
+static int bad(const struct mm *m, const VmaEntry *v, const char *what)
+{
+	return err_input(m->err, "%s: mapping %" PRIx64 "-%" PRIx64 ": %s", m->image, v->start,
+			 v->end, what);
+}
+
+/* -------------------------------------------------------------- mappings */
+
+static int check_range(const struct mm *m, const VmaEntry *v)
+{
+	if (v->start % CHECK_PAGE || v->end % CHECK_PAGE || v->start >= v->end)
+		return bad(m, v, "start, end: not a range of pages");
+	if (v->status & ST_VSYSCALL)
+		return 0; /* the kernel's, above all user space */
+	if (v->end > USER_END)
+		return bad(m, v, "end: beyond user space");
+	if (v->pgoff % CHECK_PAGE || v->pgoff > INT64_MAX - (v->end - v->start))
+		return bad(m, v, "pgoff");
+	return 0;
+}
+
+static int check_backing(const struct mm *m, const VmaEntry *v)
+{
+	uint32_t type = v->status & ST_MEMFD ? FD_TYPES__MEMFD : FD_TYPES__REG;
+
+	if (v->status & ST_SOCKET)
+		return check_file_id(m->c, m->image, "vmas.shmid", v->shmid, FD_TYPES__PACKETSK,
+				     m->err);
+	if ((v->status & ST_REGULAR) && __builtin_popcount(v->status & ST_BACKING) != 1)
+		return bad(m, v, "status: unclear what is mapped");
+	if (v->status & ST_FILE)
+		return check_file_id(m->c, m->image, "vmas.shmid", v->shmid, type, m->err);
+	if ((v->status & ST_ANON_SHARED) && !(v->status & ST_SYSVIPC))
+		return check_shmem(m->c, v->shmid, INT64_MAX, m->err);
+	return 0;
+}
+
+static int check_vmas(struct mm *m)
+{
+	uint64_t end = 0;
+
+	for (size_t i = 0; i < m->e->n_vmas; i++) {
+		const VmaEntry *v = m->e->vmas[i];
+		bool guard = v->status & ST_GUARD;
+
+		TRY(check_range(m, v));
+		if (!guard && m->nreal < i)
+			return bad(m, v, "start: a mapping behind guards");
+		if (guard && m->nreal == i)
+			end = 0; /* the first of them */
+		if (v->start < end)
+			return bad(m, v, "start: not behind the mapping before");
+		end = v->end;
+		m->nreal += !guard;
+		TRY(check_backing(m, v));
+	}
+	return 0;
+}
+
+/* The mapping that holds this address, or the first one behind it. */
+static size_t find_vma(const struct mm *m, uint64_t at)
+{
+	size_t lo = 0, hi = m->nreal;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (m->e->vmas[mid]->end <= at)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+static bool any_mapping(const VmaEntry *v)
+{
+	return true;
+}
+
+static bool has_own_pages(const VmaEntry *v)
+{
+	if (v->status & (ST_SHSTK | ST_AIORING))
+		return true;
+	return (v->status & ST_REGULAR) && !(v->status & ST_VVAR) &&
+	       (v->status & (ST_ANON_PRIVATE | ST_FILE_PRIVATE));
+}
+
+/* Is all of the range covered, over the borders of adjacent mappings? */
+static bool is_covered(const struct mm *m, uint64_t start, uint64_t end,
+		       bool (*fits)(const VmaEntry *v))
+{
+	for (size_t i = find_vma(m, start); start < end; i++) {
+		if (i == m->nreal || m->e->vmas[i]->start > start || !fits(m->e->vmas[i]))
+			return false;
+		start = m->e->vmas[i]->end;
+	}
+	return true;
+}
+
+static int check_guards(const struct mm *m)
+{
+	for (size_t i = m->nreal; i < m->e->n_vmas; i++) {
+		const VmaEntry *v = m->e->vmas[i];
+
+		if (!is_covered(m, v->start, v->end, any_mapping))
+			return bad(m, v, "a guard outside of mappings");
+	}
+	return 0;
+}
+
+/* ----------------------------------------------------------------- pages */
+
+static int check_runs(const struct mm *m, const struct pagemap *p)
+{
+	for (size_t i = 0; i < p->nruns; i++) {
+		const struct page_run *r = &p->runs[i];
+
+		if (!is_covered(m, r->vaddr, r->vaddr + r->npages * CHECK_PAGE, has_own_pages))
+			return err_input(m->err,
+					 "%s: run at %#" PRIx64 ": vaddr: its %" PRIu64
+					 " pages aren't all of private mappings",
+					 p->name, r->vaddr, r->npages);
+	}
+	return 0;
+}
+
+static int check_pagemap(const struct mm *m, uint32_t pid)
+{
+	struct pagemap *p;
+	int r;
+
+	TRY(pagemap_load(m->c->dir, IMG_PAGEMAP, pid, /* optional= */ false, &p, m->err));
+	r = check_runs(m, p);
+	pagemap_free(p);
+	return r;
+}
+
+int check_shmem(struct check *c, uint64_t shmid, uint64_t size, struct err *err)
+{
+	struct pagemap *p;
+	int r = 0;
+
+	if (!idmap_add(&c->shmids, shmid, 0))
+		return 0;
+	TRY(pagemap_load(c->dir, IMG_PAGEMAP_SHMEM, shmid, /* optional= */ true, &p, err));
+	for (size_t i = 0; p && i < p->nruns && r == 0; i++) {
+		const struct page_run *run = &p->runs[i];
+
+		/* The last page may be partly behind the object's end. */
+		if (run->vaddr >= size ||
+		    run->npages > (size - run->vaddr + CHECK_PAGE - 1) / CHECK_PAGE)
+			r = err_input(err,
+				      "%s: run at %#" PRIx64 ": nr_pages: %" PRIu64
+				      " reach over the object's end",
+				      p->name, run->vaddr, run->npages);
+	}
+	pagemap_free(p);
+	return r;
+}
+
+int check_mem(struct check *c, const struct check_task *t, struct err *err)
+{
+	struct mm m = {.c = c, .err = err};
+	MmEntry *e;
+
+	img_name(IMG_MM, t->e->pid, m.image);
+	TRY(img_read_one(c->dir, IMG_MM, t->e->pid, check_scratch(c), &e, err));
+	m.e = e;
+	TRY(check_file_id(c, m.image, "exe_file_id", e->exe_file_id, FD_TYPES__REG, err));
+	if (e->n_mm_saved_auxv % 2)
+		return err_input(err, "%s: mm_saved_auxv: %zu words aren't pairs", m.image,
+				 e->n_mm_saved_auxv);
+	TRY(check_vmas(&m));
+	TRY(check_guards(&m));
+	return check_pagemap(&m, t->e->pid);
+}

@@ -142,6 +142,7 @@ static int run_check(struct check *c, struct err *err)
 	note(c, tree_check_sessions(&c->tree, c->o->shell_job, &one), &one);
 	for (size_t i = 0; i < c->tree.n; i++)
 		check_task(c, c->tree.targets[i]);
+	note(c, files_dump_collected(c->files, &one), &one);
 	printf("%zu processes, %d %s\n", c->tree.n, c->found,
 	       c->found == 1 ? "obstacle to a dump" : "obstacles to a dump");
 	return c->found;

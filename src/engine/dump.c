@@ -97,7 +97,7 @@ static int collect(struct dump *d, struct err *err)
 		}
 		TRY(files_dump_fs(d->files, t->target, err));
 	}
-	return 0;
+	return files_dump_collected(d->files, err);
 }
 
 /* ----------------------------------------------------------------- write */

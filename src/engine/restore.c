@@ -140,8 +140,9 @@ static int run_restore(struct restore *r, struct err *err)
 	TRY(rfiles_prepare(r->files, err));
 	TRY(restore_grow(r, err));
 	TRY(finish_memory(r, err));
-	TRY(restore_files(r, err));
+	/* Threads first: files may belong to one (F_OWNER_TID, /proc/PID/task/TID). */
 	TRY(start_threads(r, err));
+	TRY(restore_files(r, err));
 	TRY(restore_props(r, err));
 	root = root_pid(r);
 	TRY(scripts_run(r->o, r->dir, SCRIPT_POST_RESTORE, root, err));
@@ -150,6 +151,7 @@ static int run_restore(struct restore *r, struct err *err)
 	run_late_scripts(r, SCRIPT_PRE_RESUME, root);
 	/* The point of no return: programs run. */
 	TRY(release(r, err));
+	rfiles_commit(r->files);
 	TRY(write_stats(r, start, err));
 	run_late_scripts(r, SCRIPT_POST_RESUME, root);
 	return 0;

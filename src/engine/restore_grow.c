@@ -167,7 +167,9 @@ static int run_op(struct restore *r, const struct plan_op *op, struct err *err)
 	case PLAN_MEMORY:
 		return op_memory(r, op, err);
 	case PLAN_SETSID:
-		return call(t, err, "setsid", SYS_setsid, 0, 0);
+		TRY(call(t, err, "setsid", SYS_setsid, 0, 0));
+		/* Children inherit it: before the next clone. */
+		return rfiles_take_terminal(r->files, t, err);
 	case PLAN_SUBREAPER:
 		return call(t, err, "becoming a child subreaper", SYS_prctl, PR_SET_CHILD_SUBREAPER,
 			    1);

@@ -118,7 +118,7 @@ static struct scratch *half_made_scratch(const struct build *b)
 	s->base = b->opts.scratch;
 	s->len = b->opts.scratch_len;
 	s->half_made = true;
-	s->signo = SIGURG;
+	s->signo = BUILD_SIGNAL;
 	s->mailbox = b->opts.mailbox;
 	s->mailbox_ours = b->ours;
 	return s;
@@ -580,6 +580,14 @@ int build_reap(struct target *parent, pid_t vpid, struct err *err)
 	if (r < 0)
 		return err_sys(err, (int)r, "pid %d: wait for its child %d", parent->pid, vpid);
 	return flush_sigchld(parent, err);
+}
+
+int build_block_all(struct target *t, struct err *err)
+{
+	t->scratch->signo = 0;
+	for (size_t i = 0; i < t->nthreads; i++)
+		TRY(thread_set_mask(t->threads[i], ~(uint64_t)0, err));
+	return 0;
 }
 
 int build_set_state(struct target_thread *th, const struct arch_state *state, uint64_t sigmask,

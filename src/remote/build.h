@@ -8,6 +8,8 @@
 
 #include "remote/target.h"
 
+#include <signal.h>
+
 struct build_opts {
 	raddr_t scratch; /* where the agent lives: free in every address space of the tree */
 	size_t scratch_len;
@@ -15,6 +17,7 @@ struct build_opts {
 };
 
 #define BUILD_SCRATCH_LEN (512 * 1024)
+#define BUILD_SIGNAL	  SIGURG /* ends the batches of half-made tasks */
 
 /* What all tasks of one restore share: our end of the mailbox, options. */
 struct build;
@@ -40,6 +43,11 @@ MUST_USE int build_threads(struct build *b, struct target *t, const pid_t *vtids
 			   struct err *err);
 /* Makes the task exit with this raw wait status; it becomes a zombie (leader only, no threads). */
 MUST_USE int build_exit(struct target *t, int wait_status, struct err *err);
+/*
+ * From now on the agent's own signal is blocked in all threads, too, and calls run one by one: so
+ * that signals of that number can be queued for the program and stay pending.
+ */
+MUST_USE int build_block_all(struct target *t, struct err *err);
 /* Reaps a zombie child in its parent (remote wait4). */
 MUST_USE int build_reap(struct target *parent, pid_t vpid, struct err *err);
 

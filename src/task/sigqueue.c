@@ -13,6 +13,7 @@
 #include "image/schema/core.pb-c.h"
 #include "kernel/sys.h"
 #include "kernel/uapi/ptrace.h"
+#include "remote/build.h"
 
 #include <errno.h>
 #include <string.h>
@@ -98,10 +99,36 @@ static int sigqueue_load(struct rthread *r, const CoreEntry *core, struct err *e
 	return 0;
 }
 
+static bool queue_has(const struct sigqueue *q, int signo)
+{
+	for (size_t i = 0; i < q->n; i++)
+		if (queue_signo(q->info[i]) == signo)
+			return true;
+	return false;
+}
+
+/*
+ * The agent leaves its own signal unblocked in the thread that runs it. Should the program have
+ * that one pending, it would be taken for the agent's and lost.
+ */
+static int queue_block_all(struct rstep *s, struct err *err)
+{
+	bool has = queue_has(&s->p->queue, BUILD_SIGNAL);
+
+	for (size_t i = 0; i < s->rt->nthreads; i++)
+		has |= queue_has(&s->rt->threads[i]->queue, BUILD_SIGNAL);
+	if (!has)
+		return 0;
+	TRY(step_flush(s, err));
+	return build_block_all(s->t, err);
+}
+
 static int sigqueue_late(struct rstep *s, struct err *err)
 {
 	const struct sigqueue *shared = &s->p->queue;
 
+	if (s->r->leader)
+		TRY(queue_block_all(s, err));
 	for (size_t i = 0; s->r->leader && i < shared->n; i++) {
 		raddr_t info;
 

@@ -147,35 +147,37 @@ static int lend(struct build_mem *m, const lent_vec *lent, struct err *err)
 	return lent->len ? target_install_fds(m->t, fds, lent->len, err) : 0;
 }
 
-static int map_one(struct build_mem *m, const struct vma *v, int fd, struct err *err)
+struct mapping {
+	const struct map_new *new;
+	int fd; /* number in the target, or -1 */
+};
+
+typedef VEC(struct mapping) mapping_vec;
+
+static int map_one(struct build_mem *m, const struct mapping *map, struct err *err)
 {
+	const struct vma *v = map->new->v;
+	uint32_t prot = v->prot | (map->new->was_writable ? PROT_WRITE : 0);
 	/* Locked later, when its pages are there; never onto something else. */
 	uint32_t flags = (v->flags & ~(uint32_t)MAP_LOCKED) | MAP_FIXED_NOREPLACE;
 
 	if (needs_fd(v))
 		flags &= ~(uint32_t)MAP_ANONYMOUS;
 	TRY(call(m, err, SYS_mmap,
-		 ARGS(v->start, v->end - v->start, v->prot, flags, (uint64_t)(int64_t)fd,
+		 ARGS(v->start, v->end - v->start, prot, flags, (uint64_t)(int64_t)map->fd,
 		      needs_fd(v) ? v->pgoff : 0)));
 	return 0;
 }
-
-struct mapping {
-	const struct vma *v;
-	int fd; /* number in the target */
-};
-
-typedef VEC(struct mapping) mapping_vec;
 
 /* As many mappings from *at on as there are descriptor numbers for. */
 static int choose(struct build_mem *m, const struct mem_plan *p, size_t *at, mapping_vec *maps,
 		  lent_vec *lent, struct err *err)
 {
 	for (; *at < p->map.len && lent->len < FILES_AT_ONCE; (*at)++) {
-		struct mapping one = {p->map.data[*at], -1};
+		struct mapping one = {&p->map.data[*at], -1};
 
-		if (needs_fd(one.v)) {
-			one.fd = lent_number(m, lent, one.v, err);
+		if (needs_fd(one.new->v)) {
+			one.fd = lent_number(m, lent, one.new->v, err);
 			TRY(one.fd);
 		}
 		*vec_push(maps) = one;
@@ -188,7 +190,7 @@ static int map_all(struct build_mem *m, const mapping_vec *maps, const lent_vec 
 {
 	TRY(lend(m, lent, err));
 	vec_foreach (it, maps)
-		TRY(map_one(m, it->v, it->fd, err));
+		TRY(map_one(m, it, err));
 	if (lent->len)
 		TRY(call(m, err, SYS_close_range, ARGS(0, lent->len - 1, 0)));
 	/* The numbers are free for others only when it has run. */
@@ -210,7 +212,27 @@ static int map_some(struct build_mem *m, const struct mem_plan *p, size_t *at, s
 
 /* ------------------------------------------------------------------ build */
 
-static int carry_out(struct build_mem *m, const struct mem_plan *p, struct err *err)
+/*
+ * The final protection. Locked already now so that the border to a neighbour that isn't locked is
+ * there when children are forked: locks aren't inherited, borders are.
+ */
+static int protect(struct build_mem *m, const struct rmem *rm, const struct mem_plan *p,
+		   struct err *err)
+{
+	vec_foreach (new, &p->map) {
+		const struct vma *v = new->v;
+		uint64_t len = v->end - v->start;
+
+		if (new->was_writable)
+			TRY(call(m, err, SYS_mprotect, ARGS(v->start, len, v->prot)));
+		if (v->flags & MAP_LOCKED)
+			TRY(call(m, err, SYS_mlock2, ARGS(v->start, len, mem_plan_mlock(rm, v))));
+	}
+	return run(m, err);
+}
+
+static int carry_out(struct build_mem *m, const struct rmem *rm, const struct mem_plan *p,
+		     struct err *err)
 {
 	size_t at = 0;
 
@@ -219,7 +241,8 @@ static int carry_out(struct build_mem *m, const struct mem_plan *p, struct err *
 	while (at < p->map.len)
 		TRY(map_some(m, p, &at, err));
 	TRY(run(m, err));
-	return fill_pages(m->t, p->fill.data, p->fill.len, err);
+	TRY(fill_pages(m->t, p->fill.data, p->fill.len, err));
+	return protect(m, rm, p, err);
 }
 
 static void count(const struct mem_plan *p, struct rmem_stats *stats)
@@ -239,7 +262,7 @@ int rmem_build(struct target *t, const struct rmem *m, const struct rmem *base,
 	int r;
 
 	mem_plan_make(&p, m, base);
-	r = carry_out(&bm, &p, err);
+	r = carry_out(&bm, m, &p, err);
 	if (r == 0)
 		count(&p, stats);
 	log_debug("pid %d: %zu mappings inherited, %zu new, %zu pieces filled", t->pid, p.keep.len,

@@ -84,7 +84,7 @@ static int write_in(const struct target *t, const struct fill *fills, size_t n, 
 
 		if (skip_uffd && suits_uffd(f))
 			continue;
-		if (!(f->vma->prot & PROT_WRITE)) {
+		if (!f->writable) {
 			TRY(poke(t, f, 0, err));
 			continue;
 		}

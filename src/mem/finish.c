@@ -52,26 +52,6 @@ static int add(struct finish *f, struct err *err, long nr, uint64_t a0, uint64_t
 
 /* ----------------------------------------------------------------- advice */
 
-/*
- * The image can't tell MLOCK_ONFAULT. But mlock() brings in every page, so that a locked area
- * with pages missing in the image was locked that way, or is about to be unlocked.
- */
-static bool locked_on_fault(const struct rmem *m, const struct vma *v)
-{
-	uint64_t at = v->start;
-
-	if (!vma_is(v, VMA_ANON_PRIVATE) || !(v->prot & PROT_WRITE))
-		return false;
-	for (size_t i = pagemap_find(m->pages, at); i < m->pages->nruns; i++) {
-		const struct page_run *r = &m->pages->runs[i];
-
-		if (r->vaddr > at || at >= v->end)
-			break;
-		at = r->vaddr + r->npages * PAGE_LEN;
-	}
-	return at < v->end;
-}
-
 static int advise(struct finish *f, struct err *err)
 {
 	for (size_t i = 0; i < f->m->nreal; i++) {
@@ -86,8 +66,7 @@ static int advise(struct finish *f, struct err *err)
 			TRY(add(f, err, SYS_madvise, v->start, len,
 				(uint64_t)__builtin_ctzll(rest)));
 		if (v->flags & MAP_LOCKED)
-			TRY(add(f, err, SYS_mlock2, v->start, len,
-				locked_on_fault(f->m, v) ? MLOCK_ONFAULT : 0));
+			TRY(add(f, err, SYS_mlock2, v->start, len, mem_plan_mlock(f->m, v)));
 	}
 	for (size_t i = f->m->nreal; i < f->m->vmas.len; i++) {
 		const struct vma *g = &f->m->vmas.data[i];

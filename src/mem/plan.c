@@ -70,7 +70,8 @@ static void add_fill(struct mem_plan *p, const struct vma *v, uint64_t va, uint6
 	    last->va + last->npages * PAGE_LEN == va && last->src + last->npages * PAGE_LEN == src)
 		last->npages += npages;
 	else
-		*vec_push(&p->fill) = (struct fill){va, npages, src, v, fresh};
+		*vec_push(&p->fill) =
+			(struct fill){va, npages, src, v, fresh, v->prot & PROT_WRITE};
 }
 
 static void add_drop(struct mem_plan *p, uint64_t start, uint64_t end)
@@ -173,6 +174,12 @@ static bool has_pages(const struct rmem *m, uint64_t start, uint64_t end)
 	return i < m->pages->nruns && m->pages->runs[i].vaddr < end;
 }
 
+static bool was_writable(const struct rmem *m, const struct vma *v)
+{
+	return vma_is_private(v) && !(v->prot & PROT_WRITE) &&
+	       !(v->flags & (MAP_NORESERVE | MAP_HUGETLB)) && has_pages(m, v->start, v->end);
+}
+
 /* Growing at the end is mremap(); only worth it if there is something to share. */
 static bool worth_growing(const struct rmem *m, const struct vma *v, uint64_t end)
 {
@@ -180,19 +187,44 @@ static bool worth_growing(const struct rmem *m, const struct vma *v, uint64_t en
 	       (v->flags & MAP_TYPE) != MAP_DROPPABLE && has_pages(m, v->start, end);
 }
 
-static bool find_keep(const struct rmem *m, const struct vma *v, const struct rmem *base,
-		      struct keep *ret)
+/*
+ * Neighbours that are alike are two mappings because the first came by fork and the second was
+ * made afterwards (a heap that grew, say). It has to be made anew to stay a mapping of its own.
+ */
+static bool continues(const struct mem_plan *p, const struct vma *v, const struct vma *base)
+{
+	const struct keep *last = p->keep.len ? &p->keep.data[p->keep.len - 1] : NULL;
+
+	return last && last->base == base && last->v->end == v->start && last->v->prot == v->prot &&
+	       last->v->flags == v->flags && last->v->madv == v->madv;
+}
+
+static bool find_keep(const struct mem_plan *p, const struct rmem *m, const struct vma *v,
+		      const struct rmem *base, struct keep *ret)
 {
 	const struct vma *b = base ? layout_find(&base->vmas, base->nreal, v->start) : NULL;
 	uint64_t end;
 
-	if (!b || b->start > v->start || vma_is_kernels(b) || !same_backing(v, b))
+	if (!b || b->start > v->start || vma_is_kernels(b) || !same_backing(v, b) ||
+	    continues(p, v, b))
 		return false;
 	end = MIN(v->end, b->end);
 	if (end < v->end && !worth_growing(m, v, end))
 		return false;
 	*ret = (struct keep){v, b, end};
 	return true;
+}
+
+static void plan_map(struct mem_plan *p, const struct rmem *m, const struct vma *v)
+{
+	struct map_new *new = vec_push(&p->map);
+	size_t i = p->fill.len;
+
+	*new = (struct map_new){v, was_writable(m, v)};
+	if (vma_is_private(v))
+		plan_fresh(p, v, m->pages, v->start);
+	for (; i < p->fill.len; i++)
+		p->fill.data[i].writable |= new->was_writable;
 }
 
 /* What of the inherited mapping isn't kept; `k` is the first keep that ends behind its start. */
@@ -222,21 +254,38 @@ void mem_plan_make(struct mem_plan *p, const struct rmem *m, const struct rmem *
 
 		if (vma_is_kernels(v))
 			continue;
-		if (find_keep(m, v, base, &keep)) {
+		if (find_keep(p, m, v, base, &keep)) {
 			*vec_push(&p->keep) = keep;
 			if (!vma_is_private(v))
 				continue;
 			plan_inherited(p, &keep, m->pages, base->pages);
 			plan_fresh(p, v, m->pages, keep.end);
 		} else {
-			*vec_push(&p->map) = v;
-			if (vma_is_private(v))
-				plan_fresh(p, v, m->pages, v->start);
+			plan_map(p, m, v);
 		}
 	}
 	for (size_t i = 0; base && i < base->nreal; i++)
 		if (!vma_is_kernels(&base->vmas.data[i]))
 			plan_unmap(p, &base->vmas.data[i], &k);
+}
+
+/*
+ * The image can't tell MLOCK_ONFAULT. But mlock() brings in every page, so that a locked area
+ * with pages missing in the image was locked that way, or is about to be unlocked.
+ */
+unsigned int mem_plan_mlock(const struct rmem *m, const struct vma *v)
+{
+	struct cursor c = cursor_at(m->pages, v->start);
+	uint64_t at = v->start, until;
+
+	if (!vma_is(v, VMA_ANON_PRIVATE) || !(v->prot & PROT_WRITE))
+		return 0;
+	for (; at < v->end; at = until) {
+		until = v->end;
+		if (!cursor_get(&c, at, &until))
+			return MLOCK_ONFAULT;
+	}
+	return 0;
 }
 
 void mem_plan_done(struct mem_plan *p)

@@ -11,12 +11,13 @@ struct range {
 	uint64_t start, end;
 };
 
-/* Pages to be written. `fresh`: nothing is there yet, as userfaultfd requires. */
+/* Pages to be written. */
 struct fill {
 	uint64_t va, npages;
 	const uint8_t *src;
 	const struct vma *vma;
-	bool fresh;
+	bool fresh;    /* nothing is there yet, as userfaultfd requires */
+	bool writable; /* at that time, whatever it is in the end */
 };
 
 /* An inherited mapping that stays, from v->start on. */
@@ -25,18 +26,33 @@ struct keep {
 	uint64_t end; /* of what is inherited; the rest up to v->end is to be grown */
 };
 
+/* A mapping to be made. */
+struct map_new {
+	const struct vma *v;
+	/*
+	 * It isn't writable but has pages: it was once. So it is mapped writable, and that is taken
+	 * away when it is filled. Besides being quicker to fill it then is accounted as memory in
+	 * use (VM_ACCOUNT) again, which keeps the kernel from merging it with a neighbour that
+	 * never was.
+	 */
+	bool was_writable;
+};
+
 struct mem_plan {
-	VEC(struct range) unmap;     /* inherited, not the task's */
-	VEC(struct keep) keep;	     /* inherited and the task's; ascending */
-	VEC(const struct vma *) map; /* new; ascending */
-	VEC(struct range) drop;	     /* inherited pages that the task doesn't have */
-	VEC(struct fill) fill;	     /* ascending */
+	VEC(struct range) unmap; /* inherited, not the task's */
+	VEC(struct keep) keep;	 /* inherited and the task's; ascending */
+	VEC(struct map_new) map; /* ascending */
+	VEC(struct range) drop;	 /* inherited pages that the task doesn't have */
+	VEC(struct fill) fill;	 /* ascending */
 	uint64_t pages_compared, pages_shared;
 };
 
 /* `base` may be NULL (an empty address space). Both must outlive the plan. */
 void mem_plan_make(struct mem_plan *p, const struct rmem *m, const struct rmem *base);
 void mem_plan_done(struct mem_plan *p);
+
+/* The flags of mlock2() for a mapping with MAP_LOCKED. */
+unsigned int mem_plan_mlock(const struct rmem *m, const struct vma *v);
 
 /* The kernel makes and unmakes these areas by itself: see finish. */
 static inline bool vma_is_kernels(const struct vma *v)

@@ -11,6 +11,7 @@
 #include "task/part.h"
 
 #include "image/schema/core.pb-c.h"
+#include "kernel/proc.h"
 #include "kernel/sys.h"
 #include "kernel/uapi/ptrace.h"
 #include "remote/build.h"
@@ -21,41 +22,95 @@
 
 #define PEEK_AT_ONCE 32
 
-static int queue_read(struct dthread *d, uint32_t flags, SignalQueueEntry **ret, struct err *err)
+/* A queue that is being recorded. */
+struct recording {
+	struct arena *a;
+	uint64_t seen; /* bit n-1: signal n */
+	VEC(SiginfoEntry *) list;
+};
+
+static void record(struct recording *q, int signo, const void *info)
 {
-	VEC(SiginfoEntry *) found = {0};
-	SignalQueueEntry *q = arena_new_of(d->a, SignalQueueEntry);
+	SiginfoEntry *e = arena_new_of(q->a, SiginfoEntry);
+
+	siginfo_entry__init(e);
+	e->siginfo.data = arena_dup(q->a, info, SIGINFO_LEN);
+	e->siginfo.len = SIGINFO_LEN;
+	*vec_push(&q->list) = e;
+	q->seen |= 1ULL << (signo - 1);
+}
+
+static int peek(struct recording *q, pid_t tid, uint32_t flags, struct err *err)
+{
 	struct ptrace_peeksiginfo_args args = {.flags = flags, .nr = PEEK_AT_ONCE};
-	uint8_t buf[PEEK_AT_ONCE][SIGINFO_LEN];
+	siginfo_t buf[PEEK_AT_ONCE];
 	long n;
 
 	do {
-		n = sys_ptrace(PTRACE_PEEKSIGINFO, d->th->tid, (uint64_t)(uintptr_t)&args,
+		n = sys_ptrace(PTRACE_PEEKSIGINFO, tid, (uint64_t)(uintptr_t)&args,
 			       (uint64_t)(uintptr_t)buf);
-		for (long i = 0; i < n; i++) {
-			SiginfoEntry *e = arena_new_of(d->a, SiginfoEntry);
-
-			siginfo_entry__init(e);
-			e->siginfo.data = arena_dup(d->a, buf[i], SIGINFO_LEN);
-			e->siginfo.len = SIGINFO_LEN;
-			*vec_push(&found) = e;
-		}
+		for (long i = 0; i < n; i++)
+			record(q, buf[i].si_signo, &buf[i]);
 		args.off += n > 0 ? (uint64_t)n : 0;
 	} while (n > 0);
-	signal_queue_entry__init(q);
-	q->n_signals = found.len;
-	if (found.len)
-		q->signals = arena_dup(d->a, found.data, found.len * sizeof(*found.data));
-	vec_done(&found);
-	*ret = q;
-	return n < 0 ? err_sys(err, (int)n, "thread %d: PTRACE_PEEKSIGINFO", d->th->tid) : 0;
+	return n < 0 ? err_sys(err, (int)n, "thread %d: PTRACE_PEEKSIGINFO", tid) : 0;
+}
+
+/*
+ * Pending without a siginfo: the kernel had no room in RLIMIT_SIGPENDING for one, and will make up
+ * this one when it delivers the signal. Only standard signals can be.
+ */
+static void record_bare(struct recording *q, const char *status, const char *field)
+{
+	uint64_t pending;
+
+	if (!proc_field_u64(status, field, 16, &pending))
+		return;
+	for (int signo = 1; signo <= SIG_MAX; signo++) {
+		siginfo_t info = {.si_signo = signo, .si_code = SI_USER};
+
+		if ((pending & ~q->seen) >> (signo - 1) & 1)
+			record(q, signo, &info);
+	}
+}
+
+static SignalQueueEntry *recorded(struct recording *q)
+{
+	SignalQueueEntry *e = arena_new_of(q->a, SignalQueueEntry);
+
+	signal_queue_entry__init(e);
+	e->n_signals = q->list.len;
+	if (q->list.len)
+		e->signals = arena_dup(q->a, q->list.data, q->list.len * sizeof(*q->list.data));
+	vec_done(&q->list);
+	return e;
+}
+
+/* A signal that came for the agent's number while it ran is kept by remote/, and not pending. */
+static void record_held(struct recording *q, const struct dthread *d, bool shared)
+{
+	const siginfo_t *held = d->th->held;
+
+	if (held && shared == (held->si_code != SI_TKILL))
+		record(q, held->si_signo, held);
+}
+
+static int queue_read(struct dthread *d, bool shared, SignalQueueEntry **ret, struct err *err)
+{
+	struct recording q = {.a = d->a};
+	int r = peek(&q, d->th->tid, shared ? PTRACE_PEEKSIGINFO_SHARED : 0, err);
+
+	record_held(&q, d, shared);
+	record_bare(&q, d->status, shared ? "ShdPnd" : "SigPnd");
+	*ret = recorded(&q);
+	return r;
 }
 
 static int sigqueue_take(struct dthread *d, struct err *err)
 {
-	TRY(queue_read(d, 0, &d->thread->signals_p, err));
+	TRY(queue_read(d, false, &d->thread->signals_p, err));
 	if (d->leader)
-		TRY(queue_read(d, PTRACE_PEEKSIGINFO_SHARED, &d->tc->signals_s, err));
+		TRY(queue_read(d, true, &d->tc->signals_s, err));
 	return 0;
 }
 

@@ -4,6 +4,7 @@
 #include "base/auto.h"
 #include "base/log.h"
 #include "engine/stats.h"
+#include "image/check.h"
 #include "image/schema/core.pb-c.h"
 #include "image/schema/pstree.pb-c.h"
 #include "image/sums.h"
@@ -143,6 +144,7 @@ int restore_load(struct restore *r, struct err *err)
 	int ret;
 
 	TRY(img_sums_read(r->dir, err));
+	TRY(image_check(r->dir, r->arena, err));
 	TRY(inventory_read(r->dir, r->arena, &r->inventory, err));
 	TRY(rtasks_load(r->dir, r->arena, &r->props, err));
 	TRY(rfiles_load(r->dir, &fo, r->arena, &r->files, err));

@@ -77,8 +77,8 @@ void img_name(enum img_kind kind, uint64_t id, char name[IMG_NAME_MAX]);
 const ProtobufCMessageDescriptor *img_descriptor(enum img_kind kind);
 
 /*
- * Writing. The file is created (0644, truncated) at the first record; a stale file of that name
- * is unlinked at once, so that a directory never mixes two dumps. Buffered; img_close says
+ * Writing. The file is created (0644) at the first record; a stale file of that name is unlinked,
+ * even if there is no record, so that a directory never mixes two dumps. Buffered; img_close says
  * whether all of it reached the file.
  */
 struct img_writer;

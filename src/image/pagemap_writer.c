@@ -10,10 +10,10 @@
 #include "image/pages.h"
 
 #include "base/auto.h"
+#include "image/kinds.h"
 #include "image/schema/pagemap.pb-c.h"
 #include "image/sums.h"
 
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -49,10 +49,7 @@ int pagemap_create(const struct img_dir *dir, enum img_kind kind, uint64_t id, u
 	p->pages_fd = -EBADF;
 	p->page_size = (uint64_t)getpagesize();
 	snprintf(p->pages_name, sizeof(p->pages_name), "pages-%" PRIu32 ".img", pages_id);
-	if (unlinkat(p->dirfd, p->pages_name, 0) < 0 && errno != ENOENT)
-		r = err_sys(err, -errno, "%s: remove the old one", p->pages_name);
-	else
-		r = img_create(dir, kind, id, &p->w, err);
+	r = img_create(dir, kind, id, &p->w, err);
 	if (r == 0)
 		r = put_head(p, pages_id, err);
 	if (r < 0) {
@@ -106,10 +103,7 @@ int pagemap_add(struct pagemap_writer *p, uint64_t vaddr, uint64_t npages, uint3
 int pagemap_pages_fd(struct pagemap_writer *p, struct err *err)
 {
 	if (p->pages_fd < 0)
-		p->pages_fd = openat(p->dirfd, p->pages_name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC,
-				     0644);
-	if (p->pages_fd < 0)
-		return err_sys(err, -errno, "%s: create", p->pages_name);
+		p->pages_fd = img_create_file(p->dirfd, p->pages_name, err);
 	return p->pages_fd;
 }
 
@@ -123,6 +117,9 @@ static int check_pages(const struct pagemap_writer *p, struct err *err)
 {
 	struct stat st = {.st_size = 0};
 
+	/* An older dump's must not stay beside a pagemap without pages. */
+	if (p->pages_fd < 0 && unlinkat(p->dirfd, p->pages_name, 0) < 0 && errno != ENOENT)
+		return err_sys(err, -errno, "%s: remove the old one", p->pages_name);
 	if (p->pages_fd >= 0 && fstat(p->pages_fd, &st) < 0)
 		return err_sys(err, -errno, "%s: stat", p->pages_name);
 	if ((uint64_t)st.st_size != p->off)

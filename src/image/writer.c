@@ -4,8 +4,8 @@
  * them followed by bytes. The file appears with its first record and is written at offsets of our
  * own, so that copy_file_range() and buffered records mix.
  *
- * A file of that name is unlinked first and then created exclusively: what is in the way, be it an
- * older dump's or a link that somebody has planted, is never written through.
+ * A file is created exclusively, after unlinking what is in the way: be it an older dump's or a
+ * link that somebody has planted, it is never written through.
  */
 #include "image/image.h"
 
@@ -37,18 +37,12 @@ struct img_writer {
 int img_create(const struct img_dir *dir, enum img_kind kind, uint64_t id, struct img_writer **ret,
 	       struct err *err)
 {
-	struct img_writer *w;
-	char name[IMG_NAME_MAX];
-	int dirfd = img_dirfd(dir, kind);
+	struct img_writer *w = xcalloc(1, sizeof(*w));
 
-	img_name(kind, id, name);
-	if (unlinkat(dirfd, name, 0) < 0 && errno != ENOENT)
-		return err_sys(err, -errno, "%s: remove the old one", name);
-	w = xcalloc(1, sizeof(*w));
 	w->row = img_row(kind);
-	w->dirfd = dirfd;
+	w->dirfd = img_dirfd(dir, kind);
 	w->fd = -EBADF;
-	memcpy(w->name, name, sizeof(name));
+	img_name(kind, id, w->name);
 	if (w->row->family != IMG_FAMILY_SERVICE)
 		w->sums = dir->sums;
 	w->has_crc = w->sums;
@@ -93,14 +87,33 @@ static int put_u32(struct img_writer *w, uint32_t value, struct err *err)
 	return put_bytes(w, &value, sizeof(value), err);
 }
 
+static int remove_old(int dirfd, const char *name, struct err *err)
+{
+	if (unlinkat(dirfd, name, 0) < 0 && errno != ENOENT)
+		return err_sys(err, -errno, "%s: remove the old one", name);
+	return 0;
+}
+
+/* Mostly there is no old one: looking for it first would cost a call for each of many files. */
+int img_create_file(int dirfd, const char *name, struct err *err)
+{
+	const int flags = O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC;
+	int fd = openat(dirfd, name, flags, 0644);
+
+	if (fd < 0 && errno == EEXIST) {
+		TRY(remove_old(dirfd, name, err));
+		fd = openat(dirfd, name, flags, 0644);
+	}
+	return fd < 0 ? err_sys(err, -errno, "%s: create", name) : fd;
+}
+
 /* At the first record. */
 static int create_file(struct img_writer *w, struct err *err)
 {
 	if (w->fd >= 0)
 		return 0;
-	w->fd = openat(w->dirfd, w->name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-	if (w->fd < 0)
-		return err_sys(err, -errno, "%s: create", w->name);
+	w->fd = img_create_file(w->dirfd, w->name, err);
+	TRY(w->fd);
 	if (w->row->family == IMG_FAMILY_COMMON)
 		TRY(put_u32(w, IMG_MAGIC_COMMON, err));
 	else if (w->row->family == IMG_FAMILY_SERVICE)
@@ -187,7 +200,7 @@ static void note_sum(const struct img_writer *w)
 
 int img_close(struct img_writer *w, struct err *err)
 {
-	int r = w->fd >= 0 ? flush(w, err) : 0;
+	int r = w->fd >= 0 ? flush(w, err) : remove_old(w->dirfd, w->name, err);
 
 	/* Only a network file system tells here that it has lost what was written. */
 	if (w->fd >= 0 && close(w->fd) < 0 && r == 0)

@@ -118,7 +118,8 @@ size_t sample_names(const struct img_dir *dir, char ***ret)
 	while ((e = readdir(d)))
 		if (e->d_name[0] != '.')
 			*vec_push(&names) = xstrdup(e->d_name);
-	qsort(names.data, names.len, sizeof(*names.data), by_name);
+	if (names.len)
+		qsort(names.data, names.len, sizeof(*names.data), by_name);
 	*ret = names.data;
 	return names.len;
 }

@@ -120,18 +120,18 @@ def process(pid, root, descriptors):
     found = {
         "tree": ("-" if pid == root else stat[1], *stat[2:4], state),
         "comm": status.get("Name"),
-        "limits": read(f"/proc/{pid}/limits"),
-        "oom": read(f"/proc/{pid}/oom_score_adj"),
-        "loginuid": read(f"/proc/{pid}/loginuid"),
-        # nice, real-time priority, policy
-        "sched": (stat[16], stat[37], stat[38]),
     }
-    if state == "Z":
+    if state == "Z":  # nothing else of it is of use to anybody
         found["exit"] = stat[49]
         return found
     for group, names in STATUS.items():
         found[group] = {name: status.get(name) for name in names}
     found.update({
+        "limits": (read(f"/proc/{pid}/limits") or "").splitlines(),
+        "oom": read(f"/proc/{pid}/oom_score_adj"),
+        "loginuid": read(f"/proc/{pid}/loginuid"),
+        # nice, real-time priority, policy
+        "sched": (stat[16], stat[37], stat[38]),
         "threads": threads_of(pid),
         "cmdline": read(f"/proc/{pid}/cmdline", True),
         "environ": read(f"/proc/{pid}/environ", True),

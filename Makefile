@@ -47,6 +47,7 @@ fuzz: deps-test
 
 install: deps-build
 	$(MAKE) all
+	meson configure -Dprefix=$(PREFIX) $(BUILD)
 	meson install --no-rebuild -C $(BUILD)
 
 # Layers, sizes, forbidden calls, ...: needs nothing but python3.

@@ -187,26 +187,13 @@ static bool worth_growing(const struct rmem *m, const struct vma *v, uint64_t en
 	       (v->flags & MAP_TYPE) != MAP_DROPPABLE && has_pages(m, v->start, end);
 }
 
-/*
- * Neighbours that are alike are two mappings because the first came by fork and the second was
- * made afterwards (a heap that grew, say). It has to be made anew to stay a mapping of its own.
- */
-static bool continues(const struct mem_plan *p, const struct vma *v, const struct vma *base)
-{
-	const struct keep *last = p->keep.len ? &p->keep.data[p->keep.len - 1] : NULL;
-
-	return last && last->base == base && last->v->end == v->start && last->v->prot == v->prot &&
-	       last->v->flags == v->flags && last->v->madv == v->madv;
-}
-
-static bool find_keep(const struct mem_plan *p, const struct rmem *m, const struct vma *v,
-		      const struct rmem *base, struct keep *ret)
+static bool find_keep(const struct rmem *m, const struct vma *v, const struct rmem *base,
+		      struct keep *ret)
 {
 	const struct vma *b = base ? layout_find(&base->vmas, base->nreal, v->start) : NULL;
 	uint64_t end;
 
-	if (!b || b->start > v->start || vma_is_kernels(b) || !same_backing(v, b) ||
-	    continues(p, v, b))
+	if (!b || b->start > v->start || vma_is_kernels(b) || !same_backing(v, b))
 		return false;
 	end = MIN(v->end, b->end);
 	if (end < v->end && !worth_growing(m, v, end))
@@ -243,26 +230,81 @@ static void plan_unmap(struct mem_plan *p, const struct vma *b, size_t *k)
 		*vec_push(&p->unmap) = (struct range){at, b->end};
 }
 
+/*
+ * Twins: neighbours that are alike, and parts of one mapping of the parent. They are two because
+ * one came by fork and the other was made afterwards, next to it; both kept, they would be one.
+ * So only the one that has more in common with the parent is kept.
+ */
+static bool are_twins(const struct rmem *m, const struct vma *v, const struct rmem *base)
+{
+	const struct vma *next = v + 1;
+	struct keep a, b;
+
+	return v->end == next->start && v->prot == next->prot && v->flags == next->flags &&
+	       v->madv == next->madv && find_keep(m, v, base, &a) && find_keep(m, next, base, &b) &&
+	       a.base == b.base;
+}
+
+static uint64_t count_shared(const struct rmem *m, const struct vma *v, const struct rmem *base)
+{
+	struct mem_plan p = {0};
+	struct keep k;
+
+	if (vma_is_private(v) && find_keep(m, v, base, &k))
+		plan_inherited(&p, &k, m->pages, base->pages);
+	mem_plan_done(&p);
+	return p.pages_shared;
+}
+
+/* The index of the one to be kept among the twins from `first` on; *ret_end is behind them. */
+static size_t choose_twin(const struct rmem *m, size_t first, const struct rmem *base,
+			  size_t *ret_end)
+{
+	const struct vma *v = m->vmas.data;
+	size_t best = first, i = first;
+	uint64_t most = 0, n;
+
+	while (base && i + 1 < m->nreal && are_twins(m, &v[i], base)) {
+		if (i == first)
+			most = count_shared(m, &v[first], base);
+		n = count_shared(m, &v[++i], base);
+		if (n > most) {
+			best = i;
+			most = n;
+		}
+	}
+	*ret_end = i + 1;
+	return best;
+}
+
+static void plan_vma(struct mem_plan *p, const struct rmem *m, const struct vma *v,
+		     const struct rmem *base, bool may_keep)
+{
+	struct keep keep;
+
+	if (vma_is_kernels(v))
+		return;
+	if (!may_keep || !find_keep(m, v, base, &keep)) {
+		plan_map(p, m, v);
+		return;
+	}
+	*vec_push(&p->keep) = keep;
+	if (!vma_is_private(v))
+		return;
+	plan_inherited(p, &keep, m->pages, base->pages);
+	plan_fresh(p, v, m->pages, keep.end);
+}
+
 void mem_plan_make(struct mem_plan *p, const struct rmem *m, const struct rmem *base)
 {
 	size_t k = 0;
 
 	*p = (struct mem_plan){0};
-	for (size_t i = 0; i < m->nreal; i++) {
-		const struct vma *v = &m->vmas.data[i];
-		struct keep keep;
+	for (size_t i = 0, end; i < m->nreal; i = end) {
+		size_t keep = choose_twin(m, i, base, &end);
 
-		if (vma_is_kernels(v))
-			continue;
-		if (find_keep(p, m, v, base, &keep)) {
-			*vec_push(&p->keep) = keep;
-			if (!vma_is_private(v))
-				continue;
-			plan_inherited(p, &keep, m->pages, base->pages);
-			plan_fresh(p, v, m->pages, keep.end);
-		} else {
-			plan_map(p, m, v);
-		}
+		for (size_t j = i; j < end; j++)
+			plan_vma(p, m, &m->vmas.data[j], base, /* may_keep= */ j == keep);
 	}
 	for (size_t i = 0; base && i < base->nreal; i++)
 		if (!vma_is_kernels(&base->vmas.data[i]))

@@ -194,6 +194,37 @@ static void test_cut_and_grow(void **state)
 	task_done(&base);
 }
 
+/*
+ * A region was made in the child right below one that it got by fork, where the parent has one big
+ * region: the inherited one has to stay.
+ */
+static void test_twins(void **state)
+{
+	struct mem_plan p;
+	struct task t, base;
+
+	task_init(&base);
+	add_vma(&base, 16, 12, ANON);
+	add_pages(&base, 16, 12, 0);
+	task_init(&t);
+	add_vma(&t, 18, 4, ANON);
+	add_vma(&t, 22, 6, ANON);
+	add_pages(&t, 18, 4, 20);
+	add_pages(&t, 22, 6, 6);
+	mem_plan_make(&p, &t.m, &base.m);
+	assert_int_equal(p.keep.len, 1);
+	assert_int_equal(p.keep.data[0].v->start, 22 << 12);
+	assert_int_equal(p.map.len, 1);
+	assert_int_equal(p.map.data[0].v->start, 18 << 12);
+	assert_int_equal(p.unmap.len, 1);
+	assert_int_equal(p.unmap.data[0].end, 22 << 12);
+	assert_int_equal(p.pages_shared, 6);
+	assert_int_equal(p.fill.len, 1);
+	mem_plan_done(&p);
+	task_done(&t);
+	task_done(&base);
+}
+
 static void test_other_backing(void **state)
 {
 	struct mem_plan p;
@@ -264,6 +295,7 @@ int main(void)
 		cmocka_unit_test(test_long_difference),
 		cmocka_unit_test(test_cut_and_grow),
 		cmocka_unit_test(test_other_backing),
+		cmocka_unit_test(test_twins),
 		cmocka_unit_test(test_hole),
 		cmocka_unit_test(test_find),
 	};

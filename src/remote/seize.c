@@ -37,6 +37,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <sys/syscall.h>
 #include <time.h>
 
@@ -578,20 +580,46 @@ static void target_detach(struct target *t, bool stop, struct err *err)
 		}
 }
 
+static void kill_all(const struct target_tree *tree)
+{
+	for (size_t i = 0; i < tree->n; i++) {
+		const struct target *t = tree->targets[i];
+
+		if (t->state != TARGET_ZOMBIE && t->pidfd >= 0)
+			(void)sys_pidfd_send_signal(t->pidfd, SIGKILL); /* or dead already */
+	}
+}
+
+/*
+ * All of the tree or nothing: a child does it, so that a `kill -9` of torpor in the middle doesn't
+ * leave half of a program running. vfork costs no copy of our memory; we are suspended meanwhile.
+ */
+static void kill_tree(const struct target_tree *tree)
+{
+	pid_t child = vfork();
+
+	if (child == 0) {
+		kill_all(tree);
+		_exit(0);
+	}
+	if (child < 0)
+		kill_all(tree);
+	while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR)
+		;
+}
+
 int tree_release(struct target_tree *tree, enum tree_fate fate, struct err *err)
 {
 	struct err first = ERR_INIT;
 
+	if (fate == TREE_KILL)
+		kill_tree(tree);
 	for (size_t i = 0; i < tree->n; i++) {
 		struct target *t = tree->targets[i];
 		struct err why = ERR_INIT;
 
-		if (fate == TREE_KILL) {
-			if (t->state != TARGET_ZOMBIE && t->pidfd >= 0)
-				(void)sys_pidfd_send_signal(t->pidfd,
-							    SIGKILL); /* or dead already */
+		if (fate == TREE_KILL)
 			continue;
-		}
 		if (remote_leave_all(t, &why) < 0) {
 			keep_first(&first, &why);
 			why = ERR_INIT;

@@ -46,8 +46,9 @@ fuzz: deps-test
 	tests/fuzz/run --build $(BUILD)
 
 install: deps-build
-	$(MAKE) all
+	$(MAKE) $(BUILD)/build.ninja
 	meson configure -Dprefix=$(PREFIX) $(BUILD)
+	$(MAKE) all
 	meson install --no-rebuild -C $(BUILD)
 
 # Layers, sizes, forbidden calls, ...: needs nothing but python3.

@@ -41,11 +41,14 @@ static int read_offsets(int proc, struct offsets *ret)
 	if (r == -ENOENT)
 		return 0;
 	TRY(r);
-	for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
+	for (char *line = text, *next; line; line = next) {
 		const char *p = str_after(line, "monotonic"), *q = str_after(line, "boottime");
 		int64_t sec, nsec;
 		const char *s = p ? p : q;
 
+		next = strchr(line, '\n');
+		if (next)
+			*next++ = '\0';
 		if (!s || !scan_i64(&s, 10, &sec) || !scan_i64(&s, 10, &nsec))
 			continue;
 		*(p ? &ret->monotonic : &ret->boottime) = sec * NSEC_PER_SEC + nsec;

@@ -5,6 +5,7 @@
  */
 #include "file/plant.h"
 
+#include "base/parse.h"
 #include "file/guard.h"
 #include "file/path.h"
 
@@ -104,6 +105,6 @@ int plant_open(const struct plant *p)
 
 	if (strlen(path_rel(p->name)) >= sizeof(j.path))
 		return -ENAMETOOLONG;
-	strcpy(j.path, path_rel(p->name));
+	str_copy(j.path, sizeof(j.path), path_rel(p->name));
 	return guard_run(run, &j);
 }

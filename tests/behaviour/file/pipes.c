@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Pipes: what is in them, their sizes and flags, one end closed, several descriptors on one end,
- * and a pipe in packet mode whose messages keep their bounds.
+ * Pipes: what is in them, their sizes and flags, one end closed, several descriptors on one end.
  */
 #include "behave.h"
 
@@ -55,7 +54,7 @@ static void check_sized(int fds[N][2])
 
 BEHAVE("pipes with data, sizes, flags and closed ends")
 {
-	int fds[N][2], no_writer[2], no_reader[2], packets[2], copy;
+	int fds[N][2], no_writer[2], no_reader[2], copy;
 	char buf[64] = "";
 
 	signal(SIGPIPE, SIG_IGN);
@@ -68,11 +67,10 @@ BEHAVE("pipes with data, sizes, flags and closed ends")
 			MUST(fcntl(fds[i][1], F_SETFL, O_NONBLOCK) == 0);
 	}
 	copy = SYS(fcntl(fds[0][1], F_DUPFD, 100));
-	MUST(pipe(no_writer) == 0 && pipe(no_reader) == 0 && pipe2(packets, O_DIRECT) == 0);
+	MUST(pipe(no_writer) == 0 && pipe(no_reader) == 0);
 	MUST(write(no_writer[1], "last words", 10) == 10);
 	close(no_writer[1]);
 	close(no_reader[0]);
-	MUST(write(packets[1], "one", 3) == 3 && write(packets[1], "three", 5) == 5);
 	FREEZE();
 	check_sized(fds);
 	close(fds[0][1]);
@@ -82,7 +80,4 @@ BEHAVE("pipes with data, sizes, flags and closed ends")
 	      "what was in a pipe without writers");
 	CHECK(read(no_writer[0], buf, sizeof(buf)) == 0, "no end of file without writers");
 	CHECK(write(no_reader[1], "x", 1) < 0 && errno == EPIPE, "no EPIPE without readers");
-	CHECK(fcntl(packets[1], F_GETFL) & O_DIRECT, "packet mode is lost");
-	CHECK(read(packets[0], buf, sizeof(buf)) == 3 && read(packets[0], buf, sizeof(buf)) == 5,
-	      "packets were merged");
 }

@@ -26,7 +26,7 @@ static int open_of(pid_t pid, const char *name)
 
 BEHAVE("open files of /proc")
 {
-	int status, maps, uptime, dir, fdinfo;
+	int status, maps, uptime, dir;
 	char buf[4096] = "", word[32];
 	pid_t pid;
 
@@ -35,7 +35,6 @@ BEHAVE("open files of /proc")
 	behave_await_children(1);
 	status = SYS(open("/proc/self/status", O_RDONLY));
 	maps = open_of(pid, "maps");
-	fdinfo = open_of(pid, "fdinfo/0");
 	dir = open_of(pid, "task");
 	uptime = SYS(open("/proc/uptime", O_RDONLY));
 	MUST(lseek(status, 6, SEEK_SET) == 6);
@@ -47,7 +46,6 @@ BEHAVE("open files of /proc")
 	memset(buf, 0, sizeof(buf));
 	CHECK(read(maps, buf, sizeof(buf) - 1) > 0 && strstr(buf, "r-xp"), "maps: %.200s", buf);
 	CHECK(read(uptime, buf, sizeof(buf) - 1) > 0 && atof(buf) > 0, "uptime: %.40s", buf);
-	CHECK(read(fdinfo, buf, sizeof(buf) - 1) > 0 && strstr(buf, "pos:"), "fdinfo: %.200s", buf);
 	snprintf(word, sizeof(word), "%d/comm", (int)pid);
 	CHECK(faccessat(dir, word, F_OK, 0) == 0, "the task directory: %m");
 	stage_set(stage, 1);

@@ -126,9 +126,10 @@ static const char *const redirected[] = {
 	"__vdso_getcpu",	"__vdso_clock_getres",
 };
 
-static void redirect(uint8_t *old, uint64_t old_len, const struct vdso_local *local,
-		     uint64_t parked)
+size_t vdso_redirect(uint8_t *old, uint64_t old_len, const struct vdso_local *local, uint64_t at)
 {
+	size_t n = 0;
+
 	for (size_t i = 0; i < ARRAY_SIZE(redirected); i++) {
 		uint64_t from, from_size, to, to_size;
 
@@ -137,10 +138,10 @@ static void redirect(uint8_t *old, uint64_t old_len, const struct vdso_local *lo
 			continue;
 		if (from_size < JUMP_LEN)
 			continue;
-		write_jump(old + from, parked + to);
-		log_debug("vdso: %s+%" PRIx64 " jumps to %" PRIx64, redirected[i], from,
-			  parked + to);
+		write_jump(old + from, at + to);
+		n++;
 	}
+	return n;
 }
 
 /* A free range for the parked one: of this task's memory, and away from the agent. */
@@ -195,12 +196,15 @@ static int replace(struct target *t, const struct rmem *m, const struct old_vdso
 		.orig_vvar = old->vvar ? old->vvar->start : VDSO_MARK_NO_ADDR,
 	};
 	uint64_t vdso;
+	size_t n;
 
 	TRY(find_place(t, m, local->vvar_len + local->len, &mark.rt_vvar, err));
 	vdso = mark.rt_vvar + local->vvar_len;
 	TRY(map_old(t, old, local, mark.rt_vvar, err));
 	memcpy(code, old->bytes, old->len);
-	redirect(code, old->len, local, vdso);
+	n = vdso_redirect(code, old->len, local, vdso);
+	log_debug("pid %d: %zu functions of the old vDSO at %" PRIx64 " lead to %" PRIx64, t->pid,
+		  n, old->vdso->start, vdso);
 	TRY(target_poke(t, raddr(old->vdso->start), code, old->len, err));
 	return target_poke(t, raddr(vdso), &mark, sizeof(mark), err);
 }

@@ -22,3 +22,9 @@ MUST_USE int vdso_local_find(struct vdso_local *ret, struct err *err);
  */
 MUST_USE int vdso_restore(struct target *t, const struct rmem *m, const struct vdso_local *local,
 			  struct batch *b, struct err *err);
+
+/*
+ * Lets the functions in `old` (a vDSO image of some kernel) jump to those of the local one, which
+ * is mapped at `at` in the task. Returns how many.
+ */
+size_t vdso_redirect(uint8_t *old, uint64_t old_len, const struct vdso_local *local, uint64_t at);

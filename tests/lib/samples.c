@@ -23,10 +23,11 @@ static int open_dir(int at, const char *path)
 
 void sample_empty_dir(struct img_dir *dir)
 {
-	const char *tmp = getenv("TMPDIR");
-	char path[256];
+	/* In memory where there is such a place: some tests write tens of thousands of times. */
+	const char *tmp = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+	char path[64];
 
-	snprintf(path, sizeof(path), "%s/torpor-images-XXXXXX", tmp ? tmp : "/tmp");
+	snprintf(path, sizeof(path), "%s/image-test-XXXXXX", tmp);
 	assert(mkdtemp(path));
 	*dir = (struct img_dir){.fd = open_dir(AT_FDCWD, path), .path = xstrdup(path)};
 	dir->work_fd = dir->fd;

@@ -86,7 +86,7 @@ struct rtable {
 	bool installed;
 };
 struct rfs {
-	uint32_t vpid;
+	uint32_t vpid, pgid;
 	struct rfile *cwd, *root;
 	bool has_umask;
 	uint32_t umask;

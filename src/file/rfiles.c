@@ -171,9 +171,9 @@ static int load_table(struct rfiles *f, uint32_t files_id, struct err *err)
 	return r;
 }
 
-static int load_fs(struct rfiles *f, uint32_t vpid, struct err *err)
+static int load_fs(struct rfiles *f, uint32_t vpid, uint32_t pgid, struct err *err)
 {
-	struct rfs fs = {.vpid = vpid};
+	struct rfs fs = {.vpid = vpid, .pgid = pgid};
 	char name[IMG_NAME_MAX];
 	FsEntry *e;
 
@@ -208,7 +208,7 @@ static int load_tasks(struct rfiles *f, struct err *err)
 		if (r == 0)
 			continue;
 		TRY(load_table(f, ids->files_id, err));
-		TRY(load_fs(f, task->pid, err));
+		TRY(load_fs(f, task->pid, task->pgid, err));
 	}
 	return r;
 }

@@ -663,15 +663,29 @@ static int finish_pair(struct rfiles *f, struct rtty *t, struct err *err)
 	return 0;
 }
 
+static bool has_group(const struct rfiles *f, uint32_t pgid)
+{
+	vec_foreach (fs, &f->fs)
+		if (fs->pgid == pgid)
+			return true;
+	return false;
+}
+
 /*
  * The terminal of the job gets the modes that the program had set (a shell sets its own when the
- * job is gone) - but only if torpor is in the foreground there: else it belongs to somebody else.
+ * job is gone), and the group of the tree that was in the foreground is so again, as if the shell
+ * had started it there. But only if torpor itself is in the foreground: else the terminal belongs
+ * to somebody else.
  */
-static int finish_own(const struct rtty *t, struct err *err)
+static int finish_own(const struct rfiles *f, const struct rtty *t, struct err *err)
 {
 	if (t->fd < 0 || tcgetpgrp(t->fd) != getpgrp())
 		return 0;
-	return tty_set_modes(t->fd, t->e, err);
+	TRY(tty_set_modes(t->fd, t->e, err));
+	if (has_group(f, t->e->pgrp) && tcsetpgrp(t->fd, (pid_t)t->e->pgrp) < 0)
+		log_debug("group %u doesn't get the terminal: it is in another session",
+			  t->e->pgrp);
+	return 0;
 }
 
 static int tty_finish(struct rfiles *f, struct err *err)
@@ -680,7 +694,7 @@ static int tty_finish(struct rfiles *f, struct err *err)
 		if (is_pair(t))
 			TRY(finish_pair(f, t, err));
 		else if (is_orphan(t))
-			TRY(finish_own(t, err));
+			TRY(finish_own(f, t, err));
 	}
 	return 0;
 }

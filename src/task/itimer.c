@@ -45,6 +45,8 @@ static int itimer_take(struct dthread *d, struct err *err)
 		d->tc->timers = arena_new_of(d->a, TaskTimersEntry);
 		task_timers_entry__init(d->tc->timers);
 	}
+	asked_expiry(&d->asked, v[ITIMER_REAL].it_value.tv_sec,
+		     v[ITIMER_REAL].it_value.tv_usec * 1000);
 	d->tc->timers->real = itimer_entry(d->a, &v[ITIMER_REAL]);
 	d->tc->timers->virt = itimer_entry(d->a, &v[ITIMER_VIRTUAL]);
 	d->tc->timers->prof = itimer_entry(d->a, &v[ITIMER_PROF]);

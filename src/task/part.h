@@ -98,11 +98,19 @@ struct rlim {
 /* Where the answers of one thread's batch will be found. Each member belongs to one part. */
 struct asked {
 	raddr_t sas, tid_addr, pdeath, comm, subreaper;
-	raddr_t sigacts, rlimits, itimers, ptimers;
-	size_t personality, membarrier, secbits, ptimers_call;
-	size_t nptimers;
-	struct ptimer *ptimer_list;
+	raddr_t sigacts, rlimits, itimers;
+	size_t personality, membarrier, secbits;
+	uint64_t soonest_ns; /* when the first real-time timer expires, from the answer on */
 };
+
+/* Of a timer that runs while the process doesn't: UINT64_MAX in `soonest_ns` means none. */
+static inline void asked_expiry(struct asked *a, int64_t sec, int64_t nsec)
+{
+	uint64_t ns = (uint64_t)nsec;
+
+	if ((sec || nsec) && sec < 1000 && (uint64_t)sec * 1000000000 + ns < a->soonest_ns)
+		a->soonest_ns = (uint64_t)sec * 1000000000 + ns;
+}
 
 /* One thread while it is being dumped. */
 struct dthread {

@@ -214,8 +214,12 @@ static int ptimer_take(struct dthread *d, struct err *err)
 		TRY(ptimer_ask_left(d, list + i, MIN(n - i, (size_t)PTIMER_CHUNK), err));
 	timers->posix = arena_array_of(d->a, PosixTimerEntry *, n);
 	timers->n_posix = n;
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
+		if (list[i].clock >= 0) /* negative ones count CPU time */
+			asked_expiry(&d->asked, list[i].left.it_value.tv_sec,
+				     list[i].left.it_value.tv_nsec);
 		timers->posix[i] = ptimer_entry(d, &list[i]);
+	}
 	return 0;
 }
 

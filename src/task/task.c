@@ -19,6 +19,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #define OWN_CG_SET 1 /* tasks are restored into torpor's own cgroups */
 
@@ -121,19 +122,48 @@ static int thread_take(struct dthread *d, struct err *err)
 	return 0;
 }
 
-static int thread_dump(struct dthread *d, struct err *err)
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+/*
+ * Timers run on while the process is frozen. One that expires after it was read and before the
+ * pending signals are read would be recorded twice, as a timer to come and as its signal: 1 then.
+ */
+static int thread_read(struct dthread *d, struct err *err)
 {
 	auto_free char *status = NULL;
 	auto_batch struct batch *b = NULL;
+	uint64_t start = now_ns();
 
+	d->asked = (struct asked){.soonest_ns = UINT64_MAX};
 	TRY(thread_status(d, &status, err));
-	TRY(remote_enter(d->th, err));
 	d->b = b = batch_new(d->th);
 	TRY(thread_ask(d, err));
 	TRY(thread_take(d, err));
 	d->status = NULL;
 	d->b = NULL;
-	return d->leader ? 0 : remote_leave(d->th, err);
+	return d->asked.soonest_ns <= now_ns() - start;
+}
+
+#define TIMER_TRIES 10 /* one with an interval as short as a reading takes never lets us finish */
+
+static int thread_dump(struct dthread *d, struct err *err)
+{
+	struct target_thread *th = d->th;
+	int r = 1;
+
+	TRY(remote_enter(th, err));
+	for (int i = 0; i < TIMER_TRIES && r > 0; i++) {
+		dthread_init(d, d->ts, th);
+		r = thread_read(d, err);
+		TRY(r);
+	}
+	return d->leader ? 0 : remote_leave(th, err);
 }
 
 /* What target_open and tree_seize know already, and the flags. */
@@ -158,7 +188,7 @@ static int process_dump(struct tasks *ts, struct target *t, struct dthread *thre
 			struct err *err)
 {
 	for (size_t i = 0; i < t->nthreads; i++) {
-		dthread_init(&threads[i], ts, t->threads[i]);
+		threads[i] = (struct dthread){.ts = ts, .th = t->threads[i]};
 		TRY(thread_dump(&threads[i], err));
 	}
 	TRY(leader_fill(&threads[0], err));

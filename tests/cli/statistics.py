@@ -26,7 +26,7 @@ time.sleep(1000)
 
 
 def shape(line):
-    return re.sub(r"(0x)?[0-9a-f]*[0-9][0-9a-f]*", r"\1N", line).strip()
+    return re.sub(r"(0x)[0-9a-f]+|[0-9]+", lambda m: (m[1] or "") + "N", line).strip()
 
 
 def numbers(text):

@@ -23,6 +23,10 @@
 #include "remote/seize.h"
 #include "task/task.h"
 
+#include <signal.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
 /* One live process of the tree, beside what `target` knows. */
 struct dump_task {
 	struct target *target;
@@ -102,9 +106,32 @@ static int collect(struct dump *d, struct err *err)
 
 /* ----------------------------------------------------------------- write */
 
+/*
+ * Would the parent still be told of the stop by waitid()? Only itself can ask; it is entered, as
+ * parents come first.
+ */
+static int ask_stop(struct dump *d, struct target *t, struct err *err)
+{
+	struct target *parent = tree_parent(&d->tree, t);
+	int64_t ret;
+
+	if (t->state != TARGET_STOPPED || !parent)
+		return 0;
+	auto_batch struct batch *b = batch_new(target_leader(parent));
+	raddr_t info = batch_space(b, sizeof(siginfo_t));
+	size_t i = batch_call(b, SYS_waitid, P_PID, (uint64_t)t->vpid, info.va,
+			      WSTOPPED | WNOHANG | WNOWAIT);
+
+	TRY(batch_run(b, err));
+	ret = batch_ret(b, i);
+	t->stop_untold = ret == 0 && ((siginfo_t *)batch_data(b, info))->si_pid == t->vpid;
+	return 0;
+}
+
 static int write_task(struct dump *d, struct dump_task *t, struct err *err)
 {
 	TRY(remote_enter(target_leader(t->target), err));
+	TRY(ask_stop(d, t->target, err));
 	TRY(task_dump(d->props, t->target, err));
 	TRY(mem_query(t->target, &t->mem, err));
 	TRY(mem_write_mm(d->dir, t->target, &t->mem, err));
@@ -140,7 +167,7 @@ static int write_tree_entry(struct dump *d, struct img_writer *w, const struct t
 	auto_free uint32_t *threads = xcalloc(n, sizeof(*threads));
 
 	e.pid = (uint32_t)t->vpid;
-	e.ppid = t == d->tree.targets[0] ? 0 : tree_vppid(&d->tree, t);
+	e.ppid = t == d->tree.targets[0] ? 0 : (uint32_t)tree_parent(&d->tree, t)->vpid;
 	TRY(tree_session(t, &e.sid, &e.pgid, err));
 	/* A zombie has one thread, number 0. */
 	for (size_t i = 0; i < n && t->state != TARGET_ZOMBIE; i++)

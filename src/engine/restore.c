@@ -75,23 +75,43 @@ static int write_pidfile(struct restore *r, struct err *err)
 	return 0;
 }
 
-/* Signals and timers last: from here to the first instruction of the program it is short. */
-static int make_ready(struct restore *r, struct err *err)
-{
-	for_each_alive(r, t)
-	{
-		TRY(rtask_restore_late(t->target, t->props, err));
-		TRY(build_strip(t->target, err));
-		TRY(rtask_set_states(t->target, t->props, err));
-	}
-	return 0;
-}
-
 static int stop_signal(const struct restore *r, const struct restore_task *t)
 {
 	if (t->props->state == RTASK_STOPPED)
 		return t->props->stop_signo ? t->props->stop_signo : SIGSTOP;
 	return r->o->leave_stopped ? SIGSTOP : 0;
+}
+
+static int stop_task(struct restore *r, size_t i, struct err *err)
+{
+	struct restore_task *t = &r->tasks[i];
+	int signo = stop_signal(r, t), parent = r->plan.nodes.data[i].parent;
+
+	if (!signo)
+		return 0;
+	TRY(build_stop(t->target, signo, err));
+	if (parent < 0 || t->props->stop_untold)
+		return 0;
+	return build_forget_stop(r->tasks[parent].target, t->target->vpid, err);
+}
+
+/*
+ * Signals and timers last: from here to the first instruction of the program it is short.
+ * Children first: what their parents hear of them now (SIGCHLD) is forgotten when it is their turn.
+ */
+static int make_ready(struct restore *r, struct err *err)
+{
+	for (size_t i = r->plan.ntasks; i-- > 0;) {
+		struct restore_task *t = &r->tasks[i];
+
+		if (!t->mem)
+			continue;
+		TRY(rtask_restore_late(t->target, t->props, err));
+		TRY(build_strip(t->target, err));
+		TRY(rtask_set_states(t->target, t->props, err));
+		TRY(stop_task(r, i, err));
+	}
+	return 0;
 }
 
 /* Children before parents, so that nobody runs before all below it are ready to. */
@@ -101,7 +121,7 @@ static int release(struct restore *r, struct err *err)
 		struct restore_task *t = &r->tasks[i];
 
 		if (t->mem)
-			TRY(build_release(t->target, stop_signal(r, t), err));
+			TRY(build_release(t->target, err));
 		target_free(TAKE_PTR(t->target));
 	}
 	return 0;

@@ -67,12 +67,12 @@ int tree_check_pid(pid_t root, struct err *err)
 	return 0;
 }
 
-uint32_t tree_vppid(const struct target_tree *tree, const struct target *t)
+struct target *tree_parent(const struct target_tree *tree, const struct target *t)
 {
 	for (size_t i = 0; i < tree->n; i++)
-		if (tree->targets[i]->pid == t->ppid)
-			return (uint32_t)tree->targets[i]->vpid;
-	return 0;
+		if (t != tree->targets[0] && tree->targets[i]->pid == t->ppid)
+			return tree->targets[i];
+	return NULL;
 }
 
 static bool in_tree(const struct target_tree *tree, uint32_t vpid)

@@ -6,8 +6,8 @@
 
 /* Is there such a process, and is torpor itself outside of its tree? */
 MUST_USE int tree_check_pid(pid_t root, struct err *err);
-/* Virtual pid of the parent of t; 0 for the root. */
-uint32_t tree_vppid(const struct target_tree *tree, const struct target *t);
+/* The parent of t; NULL for the root. */
+struct target *tree_parent(const struct target_tree *tree, const struct target *t);
 /* Session and process group of a process (zombies too), as the process sees them. */
 MUST_USE int tree_session(const struct target *t, uint32_t *ret_sid, uint32_t *ret_pgid,
 			  struct err *err);

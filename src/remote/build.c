@@ -664,16 +664,32 @@ static bool stop_signal_works(const struct target *t, int signo)
 	       !((caught | ignored) >> (signo - 1) & 1);
 }
 
-int build_release(struct target *t, int stop_signo, struct err *err)
+int build_stop(struct target *t, int stop_signo, struct err *err)
 {
 	int r = 0;
 
-	if (stop_signo && stop_signal_works(t, stop_signo))
+	if (stop_signal_works(t, stop_signo))
 		r = stop_by(target_leader(t), stop_signo, err);
 	/* Caught by now, or ignored as its process group is an orphaned one. */
-	if (r == 0 && stop_signo)
+	if (r == 0)
 		r = stop_by(target_leader(t), SIGSTOP, err);
-	TRY(r);
+	return r < 0 ? r : 0;
+}
+
+int build_forget_stop(struct target *parent, pid_t vpid, struct err *err)
+{
+	int64_t ret;
+
+	TRY(remote_call(target_leader(parent), &ret, err, SYS_waitid, P_PID, (uint64_t)vpid, 0,
+			WSTOPPED | WNOHANG, 0));
+	if (ret < 0 && ret != -ECHILD) /* ECHILD: it has another parent by now */
+		return err_sys(err, (int)ret, "pid %d: waiting for its stopped child %d",
+			       parent->pid, vpid);
+	return 0;
+}
+
+int build_release(struct target *t, struct err *err)
+{
 	for (size_t i = 0; i < t->nthreads; i++)
 		TRY(thread_resume(t->threads[i], RESUME_DETACH, 0, err));
 	return 0;

@@ -62,7 +62,14 @@ MUST_USE int build_set_state(struct target_thread *th, const struct arch_state *
  * set); after it only build_set_state and build_release are allowed.
  */
 MUST_USE int build_strip(struct target *t, struct err *err);
-/* Detaches all threads. With stop_signo the process is in group-stop by that signal afterwards. */
-MUST_USE int build_release(struct target *t, int stop_signo, struct err *err);
+/*
+ * Puts a stripped process whose states are set into group-stop by that signal (SIGSTOP where it
+ * would be caught); its parent hears of it. It stays traced.
+ */
+MUST_USE int build_stop(struct target *t, int stop_signo, struct err *err);
+/* The parent (entered) takes the news of that stop, so that its program isn't told twice. */
+MUST_USE int build_forget_stop(struct target *parent, pid_t vpid, struct err *err);
+/* Detaches all threads: they run, or stay in group-stop. */
+MUST_USE int build_release(struct target *t, struct err *err);
 /* Kills a half-made task and waits for it; never fails. */
 void build_kill(struct target *t);

@@ -60,6 +60,7 @@ struct target {
 	int proc;      /* O_PATH dirfd of /proc/PID */
 	enum target_state state;
 	int stop_signo;
+	bool stop_untold; /* its parent hasn't waited for that stop yet (see stop_is_untold) */
 	int exit_status;		/* raw wait status */
 	bool exitkill;			/* half-made: dies with torpor (restore) */
 	bool has_seccomp;		/* a thread is in a seccomp mode: no batches, see batch.h */

@@ -108,6 +108,7 @@ static int leader_load(struct rtask *rt, const TaskCoreEntry *tc, struct err *er
 		if (tc->has_stop_signo && !stops_a_process(tc->stop_signo))
 			return err_input(err, "stopped by signal %u", tc->stop_signo);
 		rt->stop_signo = tc->has_stop_signo ? (int)tc->stop_signo : SIGSTOP;
+		rt->stop_untold = tc->has_stop_untold && tc->stop_untold;
 		return 0;
 	default:
 		return err_input(err, "state %u of a process", tc->task_state);

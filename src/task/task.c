@@ -180,6 +180,7 @@ static int leader_fill(struct dthread *d, struct err *err)
 		d->tc->task_state = RTASK_STOPPED;
 		d->tc->has_stop_signo = 1;
 		d->tc->stop_signo = (uint32_t)d->t->stop_signo;
+		d->tc->has_stop_untold = d->tc->stop_untold = d->t->stop_untold;
 	}
 	return 0;
 }

@@ -35,6 +35,7 @@ struct rtask {
 	enum rtask_state state;
 	int exit_code;	/* raw wait status of a zombie */
 	int stop_signo; /* of a stopped one */
+	bool stop_untold; /* ... and its parent is still to hear of it */
 	bool child_subreaper;
 	char comm[16];
 	size_t nthreads;

@@ -58,7 +58,7 @@ static int peek(struct recording *q, pid_t tid, uint32_t flags, struct err *err)
 
 /*
  * Pending without a siginfo: the kernel had no room in RLIMIT_SIGPENDING for one, and will make up
- * this one when it delivers the signal. Only standard signals can be.
+ * this one when it delivers the signal.
  */
 static void record_bare(struct recording *q, const char *status, const char *field)
 {

@@ -2,6 +2,7 @@
 #include "engine/plan.h"
 
 #include "base/auto.h"
+#include "base/map.h"
 
 #include <stdlib.h>
 
@@ -18,6 +19,7 @@ struct planner {
 	struct plan *p;
 	const struct plan_env *env;
 	VEC(struct state) states;
+	struct map by_vpid;
 	VEC(int) orphans; /* tasks whose session is far from their parent, planned last */
 };
 
@@ -34,12 +36,11 @@ static struct plan_op *add_op(struct planner *pl, enum plan_op_kind kind, int no
 	return op;
 }
 
-static int find_task(const struct plan *p, uint32_t vpid)
+static int find_task(const struct planner *pl, uint32_t vpid)
 {
-	for (size_t i = 0; i < p->nodes.len; i++)
-		if (p->nodes.data[i].task.vpid == vpid)
-			return (int)i;
-	return -1;
+	size_t i = map_get(&pl->by_vpid, vpid);
+
+	return i == MAP_NONE ? -1 : (int)i;
 }
 
 static int add_node(struct planner *pl, const struct plan_task *t, int parent)
@@ -47,6 +48,7 @@ static int add_node(struct planner *pl, const struct plan_task *t, int parent)
 	*vec_push(&pl->p->nodes) =
 		(struct plan_node){.task = *t, .parent = parent, .creator = parent};
 	*vec_push(&pl->states) = (struct state){0};
+	map_put(&pl->by_vpid, t->vpid, pl->p->nodes.len - 1);
 	return (int)pl->p->nodes.len - 1;
 }
 
@@ -199,7 +201,7 @@ static int emit_orphan(struct planner *pl, int node, struct err *err)
 	const struct plan_task *t = &pl->p->nodes.data[node].task;
 	uint32_t sid = wanted_birth(pl, node), vpid = t->vpid;
 	int parent = pl->p->nodes.data[node].parent;
-	int leader = find_task(pl->p, sid);
+	int leader = find_task(pl, sid);
 
 	if (leader < 0) {
 		leader = add_helper(pl, sid, parent, sid);
@@ -240,7 +242,7 @@ static int emit_orphans(struct planner *pl, struct err *err)
 		pl->orphans.data = NULL;
 		pl->orphans.len = pl->orphans.cap = 0;
 		for (size_t i = 0; i < len && ret == 0; i++) {
-			int leader = find_task(pl->p, wanted_birth(pl, todo.data[i]));
+			int leader = find_task(pl, wanted_birth(pl, todo.data[i]));
 
 			if (leader >= 0 && !pl->states.data[leader].emitted) {
 				*vec_push(&pl->orphans) = todo.data[i];
@@ -276,7 +278,7 @@ static void emit_group_helpers(struct planner *pl)
 		int h;
 
 		if (pl->states.data[i].pgid == pgid || pgid == pl->env->pgid ||
-		    find_task(pl->p, pgid) >= 0)
+		    find_task(pl, pgid) >= 0)
 			continue;
 		h = add_helper(pl, pgid, (int)i, sid);
 		pl->p->nodes.data[h].task.pgid = pgid;
@@ -295,10 +297,11 @@ static int emit_groups(struct planner *pl, struct err *err)
 	}
 	for (size_t i = 0; i < pl->p->ntasks; i++) {
 		const struct plan_task *t = &pl->p->nodes.data[i].task;
-		int leader = find_task(pl->p, t->pgid);
+		int leader;
 
 		if (pl->states.data[i].pgid == t->pgid)
 			continue;
+		leader = find_task(pl, t->pgid);
 		if (is_leader(&pl->p->nodes.data[i]))
 			return err_input(err, "pid %u leads session %u but is in process group %u",
 					 t->vpid, t->sid, t->pgid);
@@ -337,14 +340,14 @@ static int add_tasks(struct planner *pl, const struct plan_task *tasks, size_t n
 
 	for (size_t i = 0; i < n; i++) {
 		struct plan_task t = tasks[i];
-		int parent = i ? find_task(pl->p, t.ppid) : TORPOR;
+		int parent = i ? find_task(pl, t.ppid) : TORPOR;
 
 		if (i && parent < 0)
 			return err_input(err, "pid %u: its parent %u isn't before it in the tree",
 					 t.vpid, t.ppid);
 		if (parent >= 0 && tasks[parent].zombie)
 			return err_input(err, "pid %u: its parent %u is a zombie", t.vpid, t.ppid);
-		if (find_task(pl->p, t.vpid) >= 0)
+		if (find_task(pl, t.vpid) >= 0)
 			return err_input(err, "pid %u is in the tree twice", t.vpid);
 		if (adopt && t.sid == old_sid)
 			t.sid = pl->env->sid;
@@ -388,6 +391,7 @@ int plan_make(struct plan *p, const struct plan_task *tasks, size_t n, const str
 		emit_exits(&pl);
 	vec_done(&pl.states);
 	vec_done(&pl.orphans);
+	map_done(&pl.by_vpid);
 	if (ret < 0)
 		plan_done(p);
 	return ret;

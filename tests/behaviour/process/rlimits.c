@@ -43,18 +43,17 @@ static void set(unsigned int which, rlim_t soft, rlim_t hard)
 static void different(void)
 {
 	for (unsigned int i = 0; i < LIMITS; i++) {
-		if (i != RLIMIT_AS) /* comes last */
+		if (i != RLIMIT_STACK) /* comes last */
 			set(i, ((rlim_t)1 << 40) + i, ((rlim_t)1 << 41) + 7 * i);
 	}
 	set(RLIMIT_NOFILE, 333, 777);
-	set(RLIMIT_STACK, 9 << 20, (rlim_t)1 << 41);
 	set(RLIMIT_NICE, 0, 0);
 	set(RLIMIT_RTPRIO, 0, 0);
 	set(RLIMIT_CPU, 10000, 20000);
 	set(RLIMIT_CORE, 0, RLIM_INFINITY);
 	set(RLIMIT_RTTIME, 500, 1000);
 	set(RLIMIT_SIGPENDING, 1000, 2000);
-	set(RLIMIT_AS, (rlim_t)1 << 40, (rlim_t)1 << 41);
+	set(RLIMIT_STACK, 9 << 20, (rlim_t)1 << 41);
 }
 
 /* Too low for what it has, or for anybody to do anything in its name. */
@@ -65,12 +64,10 @@ static void low(void)
 	SYS(setrlimit(RLIMIT_FSIZE, &(struct rlimit){0, 0}));
 	SYS(setrlimit(RLIMIT_MEMLOCK, &(struct rlimit){0, 0}));
 	SYS(setrlimit(RLIMIT_SIGPENDING, &(struct rlimit){0, 0}));
-	SYS(setrlimit(RLIMIT_DATA, &(struct rlimit){4096, 4096}));
 	SYS(setrlimit(RLIMIT_STACK, &(struct rlimit){4096, 4096}));
-	SYS(setrlimit(RLIMIT_AS, &(struct rlimit){1 << 20, 1 << 20}));
 }
 
-/* Can't even open a file to say that it is ready: its last limit says so. */
+/* Can't even open a file to say that it is ready: its last limit tells. */
 static void child(void *arg)
 {
 	((void (*)(void))arg)();
@@ -85,7 +82,7 @@ static void await_limits(pid_t pid)
 
 	do {
 		behave_nap(1);
-		SYS(prlimit(pid, RLIMIT_AS, NULL, &limit));
+		SYS(prlimit(pid, RLIMIT_STACK, NULL, &limit));
 	} while (limit.rlim_max == RLIM_INFINITY);
 }
 

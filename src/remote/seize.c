@@ -25,6 +25,7 @@
 #include "kernel/proc.h"
 #include "kernel/sys.h"
 #include "kernel/uapi/ptrace.h"
+#include "remote/arch/x86_64/frame.h"
 #include "remote/arch/x86_64/gadget.h"
 #include "remote/arch/x86_64/state.h"
 #include "remote/batch.h"
@@ -37,10 +38,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 /* Ids already known; open addressing, 0 is free. */
 struct id_set {
@@ -95,7 +96,7 @@ static bool id_set_add(struct id_set *set, pid_t id)
 	return true;
 }
 
-/* Why a thread couldn't be seized: 0 if it is dead, which is nobody's fault. */
+/* Why a thread couldn't be seized: 0 if it is dead, which is nobody's fault; 1 if it is ours. */
 static int seize_failed(struct target *t, pid_t tid, int code, struct err *err)
 {
 	char path[48];
@@ -114,7 +115,10 @@ static int seize_failed(struct target *t, pid_t tid, int code, struct err *err)
 	state = r < 0 ? NULL : proc_field(status, "State");
 	if (state && (*state == 'Z' || *state == 'X'))
 		return 0;
-	if (r == 0 && proc_field_u64(status, "TracerPid", 10, &tracer) && tracer) {
+	if (r == 0 && proc_field_u64(status, "TracerPid", 10, &tracer) &&
+	    tracer == (uint64_t)getpid())
+		return 1; /* it didn't stop in time to be released before this attempt */
+	if (tracer) {
 		snprintf(path, sizeof(path), "/proc/%lu/stat", tracer);
 		ignore(proc_read_stat(AT_FDCWD, path, &who)); /* only for its name */
 		return err_refuse(err, "end the debugger or tracer first",
@@ -133,8 +137,12 @@ static int thread_seize(struct target *t, pid_t tid, struct err *err)
 
 	if (r == -EPERM || r == -EINVAL) /* no CAP_SYS_ADMIN, or no CONFIG_CHECKPOINT_RESTORE */
 		r = sys_ptrace(PTRACE_SEIZE, tid, 0, options);
-	if (r < 0)
-		return seize_failed(t, tid, (int)r, err);
+	if (r < 0) {
+		int why = seize_failed(t, tid, (int)r, err);
+
+		if (why <= 0)
+			return why;
+	}
 	/* The leader's death may still be unknown to us: then it just doesn't stop. */
 	(void)sys_ptrace(PTRACE_INTERRUPT, tid, 0, 0);
 	target_add_thread(t, tid);
@@ -268,6 +276,16 @@ static int late_refuse(const struct target_thread *th, struct err *err)
 			  t->pid, t->comm, th->tid, wchan && wchan[0] ? wchan : "unknown");
 }
 
+/* Threads that a dead torpor left in its agent are let go first: they need a millisecond. */
+static int thread_check_limbo(const struct target_thread *th)
+{
+	if (!frame_is_awaited(th->target, &th->saved->gp))
+		return 0;
+	log_debug("pid %d (%s): thread %d is still in a former tracer's agent", th->target->pid,
+		  th->target->comm, th->tid);
+	return -EAGAIN;
+}
+
 /* The stop that was asked for, or one that must be passed on the way to it. 1 done, 0 not yet. */
 static int thread_take_stop(struct target_thread *th, const struct stop *stop, struct err *err)
 {
@@ -295,12 +313,13 @@ static int thread_take_stop(struct target_thread *th, const struct stop *stop, s
 	}
 	th->seized = true;
 	TRY(thread_save(th, err));
+	TRY(thread_check_limbo(th));
 	return 1;
 }
 
 #define VFORK_PATIENCE_MS 20
 
-/* Waits until the thread stands still. -EAGAIN without an error: a vfork() has to end first. */
+/* Waits until the thread stands still. -EAGAIN without an error: all must be let go for a while. */
 static int thread_wait_stop(const struct seizer *s, struct target_thread *th, struct err *err)
 {
 	struct stop stop;
@@ -318,7 +337,7 @@ static int thread_wait_stop(const struct seizer *s, struct target_thread *th, st
 					false; /* killed just now: its exit status comes next */
 				continue;
 			}
-			if (r < 0)
+			if (r < 0 && why.code)
 				*err = why;
 			if (r != 0)
 				return r;
@@ -540,6 +559,10 @@ int tree_seize(pid_t root, const struct seize_opts *opts, struct target_tree *re
 		r = seize_once(&s, err);
 		if (r != -EAGAIN || err->code)
 			break;
+		if (is_late(&s)) {
+			err_sys(err, -ETIMEDOUT, "pid %d: freeze its tree", root);
+			break;
+		}
 		release_all(&s);
 		nap(pause_ms);
 		pause_ms = MIN(pause_ms * 2, 100);
@@ -592,11 +615,11 @@ static void kill_all(const struct target_tree *tree)
 
 /*
  * All of the tree or nothing: a child does it, so that a `kill -9` of torpor in the middle doesn't
- * leave half of a program running. vfork costs no copy of our memory; we are suspended meanwhile.
+ * leave half of a program running.
  */
 static void kill_tree(const struct target_tree *tree)
 {
-	pid_t child = vfork();
+	pid_t child = fork();
 
 	if (child == 0) {
 		kill_all(tree);

@@ -55,6 +55,7 @@ static int machine_read(struct machine *m, struct arena *a, struct err *err)
 	m->oom_score_adj = (int)adj;
 	m->nice = getpriority(PRIO_PROCESS, 0);
 	m->loginuid = (uint32_t)number_in("/proc/self/loginuid", UINT32_MAX);
+	m->nr_open = number_in("/proc/sys/fs/nr_open", UINT64_MAX);
 	m->last_cap = (unsigned int)number_in("/proc/sys/kernel/cap_last_cap", 40);
 	return 0;
 }

@@ -146,6 +146,7 @@ struct machine {
 	int nice;
 	uint32_t loginuid;
 	unsigned int last_cap;
+	uint64_t nr_open; /* no limit of open files may be higher */
 };
 
 struct rtasks {

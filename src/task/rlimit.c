@@ -75,6 +75,12 @@ static int rlimit_able(const struct rthread *r, const struct machine *m, struct 
 {
 	const struct rtask_priv *p = r->rt->priv;
 
+	if (p->nrlimits > RLIMIT_NOFILE && p->rlimits[RLIMIT_NOFILE].max > m->nr_open) {
+		(void)err_sys(err, -EPERM, "RLIMIT_NOFILE: %llu is above this machine's %llu",
+			      (unsigned long long)p->rlimits[RLIMIT_NOFILE].max,
+			      (unsigned long long)m->nr_open);
+		return err_hint(err, "raise fs.nr_open (sysctl)");
+	}
 	if (m->creds.eff >> CAP_SYS_RESOURCE & 1)
 		return 0;
 	for (size_t i = 0; i < p->nrlimits; i++) {

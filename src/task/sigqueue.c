@@ -122,13 +122,27 @@ static int queue_signo(const uint8_t info[SIGINFO_LEN])
 	return signo;
 }
 
-static int queue_load(struct arena *a, const SignalQueueEntry *q, struct sigqueue *ret,
+/*
+ * SIGSTOP can't be blocked: a pending one would stop the agent. It is about to stop the process, so
+ * the process is one that is stopped.
+ */
+static bool queue_is_stop(struct rtask *rt, int signo)
+{
+	if (signo != SIGSTOP)
+		return false;
+	if (rt->state == RTASK_ALIVE) {
+		rt->state = RTASK_STOPPED;
+		rt->stop_signo = SIGSTOP;
+	}
+	return true;
+}
+
+static int queue_load(struct rtask *rt, const SignalQueueEntry *q, struct sigqueue *ret,
 		      struct err *err)
 {
 	if (!q || !q->n_signals)
 		return 0;
-	ret->n = q->n_signals;
-	ret->info = arena_alloc(a, q->n_signals * SIGINFO_LEN);
+	ret->info = arena_alloc(rt->priv->ts->a, q->n_signals * SIGINFO_LEN);
 	for (size_t i = 0; i < q->n_signals; i++) {
 		const ProtobufCBinaryData *info = &q->signals[i]->siginfo;
 		int signo;
@@ -136,21 +150,20 @@ static int queue_load(struct arena *a, const SignalQueueEntry *q, struct sigqueu
 		if (info->len != SIGINFO_LEN)
 			return err_input(err, "pending signal of %zu bytes, a siginfo has %d",
 					 info->len, SIGINFO_LEN);
-		memcpy(ret->info[i], info->data, SIGINFO_LEN);
-		signo = queue_signo(ret->info[i]);
-		if (signo < 1 || signo > SIG_MAX)
+		signo = queue_signo(info->data);
+		if (signo < 1 || signo > SIG_MAX || signo == SIGKILL)
 			return err_input(err, "pending signal number %d", signo);
+		if (!queue_is_stop(rt, signo))
+			memcpy(ret->info[ret->n++], info->data, SIGINFO_LEN);
 	}
 	return 0;
 }
 
 static int sigqueue_load(struct rthread *r, const CoreEntry *core, struct err *err)
 {
-	struct arena *a = r->rt->priv->ts->a;
-
-	TRY(queue_load(a, core->thread_core->signals_p, &r->queue, err));
+	TRY(queue_load(r->rt, core->thread_core->signals_p, &r->queue, err));
 	if (core->tc)
-		TRY(queue_load(a, core->tc->signals_s, &r->rt->priv->queue, err));
+		TRY(queue_load(r->rt, core->tc->signals_s, &r->rt->priv->queue, err));
 	return 0;
 }
 

@@ -33,8 +33,8 @@ enum rtask_state { RTASK_ALIVE = 1, RTASK_DEAD = 2, RTASK_STOPPED = 3 }; /* disk
 struct rtask {
 	uint32_t vpid;
 	enum rtask_state state;
-	int exit_code;	/* raw wait status of a zombie */
-	int stop_signo; /* of a stopped one */
+	int exit_code;	  /* raw wait status of a zombie */
+	int stop_signo;	  /* of a stopped one */
 	bool stop_untold; /* ... and its parent is still to hear of it */
 	bool child_subreaper;
 	char comm[16];

@@ -28,7 +28,8 @@
 			       : (void)0),                                                         \
 	 &(v)->data[(v)->len++])
 
+/* An empty one may have no array at all, and NULL + 0 is undefined. */
 #define vec_foreach(it, v)                                                                         \
-	for (__typeof__((v)->data + 0) it = (v)->data; it < (v)->data + (v)->len; it++)
+	for (__typeof__((v)->data + 0) it = (v)->data; (v)->len && it < (v)->data + (v)->len; it++)
 
 #define vec_done(v) (free((v)->data), (v)->data = NULL, (v)->len = (v)->cap = 0)

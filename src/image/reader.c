@@ -262,6 +262,9 @@ static int unpack(struct img_reader *r, const ProtobufCMessageDescriptor *type, 
 	msg = protobuf_c_message_unpack(type, &allocator, len, data);
 	if (!msg)
 		return find_out_why(r, type, data, len, err);
+	/* A newer schema's fields, or bytes that protobuf-c takes for such, as it does field 0. */
+	if (msg->n_unknown_fields && wire_check(type, data, len, err) < 0)
+		return err_in(err, "%s: record at %" PRIu64, r->name, r->record);
 	memcpy(ret_msg, &msg, sizeof(msg));
 	return 1;
 }

@@ -9,6 +9,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/parse.h"
+#include "remote/batch.h"
 #include "remote/pass_fd.h"
 
 #include <errno.h>
@@ -268,7 +269,8 @@ static int fown_set(int fd, const struct fown *fown, struct err *err)
 
 int fd_restore_common(int fd, uint32_t flags, const struct fown *fown, struct err *err)
 {
-	uint32_t want = flags & SETFL_MASK;
+	/* O_ASYNC is for later: see fd_restore_async. */
+	uint32_t mask = SETFL_MASK & ~(uint32_t)O_ASYNC, want = flags & mask;
 	int now;
 
 	if (flags & O_PATH)
@@ -277,13 +279,25 @@ int fd_restore_common(int fd, uint32_t flags, const struct fown *fown, struct er
 	now = fcntl(fd, F_GETFL);
 	if (now < 0)
 		return err_sys(err, -errno, "fcntl(F_GETFL)");
-	if (((uint32_t)now & SETFL_MASK) == want)
+	if (((uint32_t)now & mask) == want)
 		return 0;
 	if (fcntl(fd, F_SETFL, want) < 0)
 		return err_sys(err, -errno, "fcntl(F_SETFL, %#x)", want);
 	now = fcntl(fd, F_GETFL);
-	if (now < 0 || ((uint32_t)now & SETFL_MASK) != want)
+	if (now < 0 || ((uint32_t)now & mask) != want)
 		return err_kernel(err, "flags %#x don't stick: %#x is what stays", want,
-				  (unsigned int)now & SETFL_MASK);
+				  (unsigned int)now & mask);
+	return 0;
+}
+
+int fd_restore_async(struct target *t, int num, uint32_t flags, struct err *err)
+{
+	int64_t ret;
+
+	TRY(remote_call(target_leader(t), &ret, err, SYS_fcntl, (uint64_t)num, F_SETFL,
+			flags & SETFL_MASK));
+	if (ret < 0)
+		return err_sys(err, (int)ret, "pid %d (%s): fd %d: fcntl(F_SETFL, %#x)", t->vpid,
+			       t->comm, num, flags & SETFL_MASK);
 	return 0;
 }

@@ -87,3 +87,8 @@ static inline void auto_fdesc_(struct fdesc *d)
  * owner, on an open descriptor of ours. Nothing for O_PATH.
  */
 MUST_USE int fd_restore_common(int fd, uint32_t flags, const struct fown *fown, struct err *err);
+/*
+ * O_ASYNC, by the task itself: the number with which it is set is what SIGIO tells (si_fd). Last of
+ * all, so that nothing torpor does to the file makes a signal.
+ */
+MUST_USE int fd_restore_async(struct target *t, int num, uint32_t flags, struct err *err);

@@ -61,6 +61,7 @@ struct rfile {
 	struct fown fown;
 	void *priv;	      /* the kind's */
 	struct remap *remap;  /* REG: how its name is made to lead to it; NULL: it does */
+	bool is_async;	      /* O_ASYNC is noted to be set */
 	bool is_carrier;      /* REG: only there for a link remap */
 	int fd;		      /* ours while somebody still needs it, else -EBADF */
 	uint32_t users;	      /* descriptors that are still to be installed */
@@ -92,6 +93,13 @@ struct rfs {
 	uint32_t umask;
 };
 
+/* A descriptor that gets O_ASYNC at the end. */
+struct rasync {
+	struct target *t;
+	int num;
+	uint32_t flags;
+};
+
 struct rfiles {
 	const struct img_dir *dir;
 	struct file_opts opts;
@@ -99,6 +107,7 @@ struct rfiles {
 	VEC(struct rfile) files; /* ascending ids, once loaded */
 	VEC(struct rtable) tables;
 	VEC(struct rfs) fs;
+	VEC(struct rasync) async;
 	int root;
 	struct rghosts *ghosts;
 	struct rremaps *remaps;

@@ -23,6 +23,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <linux/sched.h>
 #include <signal.h>
 #include <string.h>
@@ -117,13 +118,24 @@ static int remap_dump_link(struct files *f, const struct fdesc *d, uint32_t id, 
 	return 0;
 }
 
+/*
+ * Has the inode other names? Directories have none, whatever their link count says. overlayfs
+ * shows the count of the file below, which doesn't hear of removals above: one name left there is
+ * the one that was removed.
+ */
+static bool has_other_names(const struct fdesc *d)
+{
+	if (S_ISDIR(d->st.st_mode) || d->st.st_nlink == 0)
+		return false;
+	return d->st.st_nlink > 1 || fdesc_fs_magic(d) != OVERLAYFS_SUPER_MAGIC;
+}
+
 int remap_dump(struct files *f, const struct fdesc *d, uint32_t id, const char *name,
 	       struct err *err)
 {
 	uint32_t ghost;
 
-	/* Directories have no other names; some file systems leave their link count at 1 or 2. */
-	if (d->st.st_nlink > 0 && !S_ISDIR(d->st.st_mode))
+	if (has_other_names(d))
 		return remap_dump_link(f, d, id, name, err);
 	TRY(ghost_dump(f, d, name, &ghost, err));
 	add(f, id, ghost, REMAP_TYPE__GHOST);

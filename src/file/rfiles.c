@@ -363,6 +363,10 @@ int rfiles_install(struct rfiles *f, struct target *t, uint32_t files_id, struct
 	for (size_t i = 0; i < tab->n; i++) {
 		struct rfile *rf = tab->fds[i].file;
 
+		if ((rf->flags & O_ASYNC) && !(rf->flags & O_PATH) && !rf->is_async) {
+			rf->is_async = true;
+			*vec_push(&f->async) = (struct rasync){t, tab->fds[i].num, rf->flags};
+		}
 		if (--rf->users == 0)
 			rf->fd = fd_close(rf->fd);
 	}
@@ -374,6 +378,8 @@ int rfiles_finish(struct rfiles *f, struct err *err)
 	for (size_t i = 0; i < file_nkinds; i++)
 		if (file_kinds[i]->finish)
 			TRY(file_kinds[i]->finish(f, err));
+	vec_foreach (a, &f->async)
+		TRY(fd_restore_async(a->t, a->num, a->flags, err));
 	rfiles_undo(f); /* what we still hold is nobody's any more */
 	return 0;
 }
@@ -408,6 +414,7 @@ void rfiles_free(struct rfiles *f)
 	vec_done(&f->files);
 	vec_done(&f->tables);
 	vec_done(&f->fs);
+	vec_done(&f->async);
 	fd_close(f->root);
 	free(f);
 }

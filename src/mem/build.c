@@ -42,13 +42,24 @@ static int run(struct build_mem *m, struct err *err)
 	return 0;
 }
 
-/* Appends a call that must succeed; runs what there is when the batch is full. */
-static int call(struct build_mem *m, struct err *err, long nr, const uint64_t args[6])
+/* Appends a call; runs what there is when the batch is full. */
+static int call_any(struct build_mem *m, struct err *err, long nr, const uint64_t args[6],
+		    size_t *ret_index)
 {
 	if (!batch_has_room(m->b, 1, 0))
 		TRY(run(m, err));
-	batch_must(m->b, batch_call_args(m->b, nr, args));
+	*ret_index = batch_call_args(m->b, nr, args);
 	m->pending = true;
+	return 0;
+}
+
+/* Appends one that must succeed. */
+static int call(struct build_mem *m, struct err *err, long nr, const uint64_t args[6])
+{
+	size_t i;
+
+	TRY(call_any(m, err, nr, args, &i));
+	batch_must(m->b, i);
 	return 0;
 }
 
@@ -222,11 +233,15 @@ static int protect(struct build_mem *m, const struct rmem *rm, const struct mem_
 	vec_foreach (new, &p->map) {
 		const struct vma *v = new->v;
 		uint64_t len = v->end - v->start;
+		size_t i;
 
 		if (new->was_writable)
 			TRY(call(m, err, SYS_mprotect, ARGS(v->start, len, v->prot)));
-		if (v->flags & MAP_LOCKED)
-			TRY(call(m, err, SYS_mlock2, ARGS(v->start, len, mem_plan_mlock(rm, v))));
+		if (!(v->flags & MAP_LOCKED))
+			continue;
+		TRY(call_any(m, err, SYS_mlock2, ARGS(v->start, len, mem_plan_mlock(rm, v)), &i));
+		if (!mem_mlock_may_fail(v))
+			batch_must(m->b, i);
 	}
 	return run(m, err);
 }

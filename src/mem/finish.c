@@ -50,6 +50,18 @@ static int add(struct finish *f, struct err *err, long nr, uint64_t a0, uint64_t
 	return 0;
 }
 
+static int lock(struct finish *f, const struct vma *v, struct err *err)
+{
+	size_t i;
+
+	if (!batch_has_room(f->b, 1, 0))
+		TRY(run(f, err));
+	i = batch_call(f->b, SYS_mlock2, v->start, v->end - v->start, mem_plan_mlock(f->m, v));
+	if (!mem_mlock_may_fail(v))
+		batch_must(f->b, i);
+	return 0;
+}
+
 /* ----------------------------------------------------------------- advice */
 
 static int advise(struct finish *f, struct err *err)
@@ -66,7 +78,7 @@ static int advise(struct finish *f, struct err *err)
 			TRY(add(f, err, SYS_madvise, v->start, len,
 				(uint64_t)__builtin_ctzll(rest)));
 		if (v->flags & MAP_LOCKED)
-			TRY(add(f, err, SYS_mlock2, v->start, len, mem_plan_mlock(f->m, v)));
+			TRY(lock(f, v, err));
 	}
 	for (size_t i = f->m->nreal; i < f->m->vmas.len; i++) {
 		const struct vma *g = &f->m->vmas.data[i];

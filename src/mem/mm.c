@@ -53,12 +53,19 @@ static int shm_dev(dev_t *ret, struct err *err)
 /* Private mappings of /dev/zero are anonymous memory with a name; no other device's are. */
 static int check_device(const struct target *t, const struct vma *v, struct err *err)
 {
-	char link[64];
+	char link[256];
 	struct stat st;
+	int r;
 
 	snprintf(link, sizeof(link), "map_files/%" PRIx64 "-%" PRIx64, v->start, v->end);
-	if (fstatat(t->proc, link, &st, 0) < 0)
-		return in_proc(t, -errno, link, err);
+	r = fstatat(t->proc, link, &st, 0) < 0 ? -errno : 0;
+	if (r == -EPERM || r == -EACCES) {
+		/* Following these links takes a capability in the first user namespace. */
+		snprintf(link, sizeof(link), "root%s", v->path);
+		r = fstatat(t->proc, link, &st, 0) < 0 ? -errno : 0;
+	}
+	if (r < 0)
+		return in_proc(t, r, link, err);
 	if (!S_ISCHR(st.st_mode) && !S_ISBLK(st.st_mode))
 		return 0;
 	if (S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 5))

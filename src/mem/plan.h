@@ -53,6 +53,14 @@ void mem_plan_done(struct mem_plan *p);
 
 /* The flags of mlock2() for a mapping with MAP_LOCKED. */
 unsigned int mem_plan_mlock(const struct rmem *m, const struct vma *v);
+/*
+ * mlock2() sets the lock, then brings in the pages, and fails with ENOMEM if there is one that it
+ * can't get: of PROT_NONE memory, or behind the end of a file. The lock is there all the same.
+ */
+static inline bool mem_mlock_may_fail(const struct vma *v)
+{
+	return !v->prot || vma_needs_file(v);
+}
 
 /* The kernel makes and unmakes these areas by itself: see finish. */
 static inline bool vma_is_kernels(const struct vma *v)

@@ -8,6 +8,7 @@
 
 #include "base/auto.h"
 #include "base/io.h"
+#include "base/log.h"
 #include "image/pages.h"
 #include "mem/common.h"
 
@@ -186,9 +187,21 @@ int shmem_fill(const struct img_dir *dir, int fd, uint64_t shmid, uint64_t size,
 	return r;
 }
 
+/* The same thing under another name: maps shows "/memfd:" instead of "/dev/zero". */
+static int create_memfd(uint64_t size, struct err *err)
+{
+	auto_close int fd = memfd_create("dev-zero", MFD_CLOEXEC);
+
+	if (fd < 0 || ftruncate(fd, (off_t)size) < 0)
+		return err_sys(err, -errno, "shared memory of %" PRIu64 " bytes", size);
+	log_debug("anonymous shared memory is made as a memfd: /proc/self/map_files can't be used");
+	return TAKE_FD(fd);
+}
+
 /*
  * There is no call that makes such an object and gives a descriptor: it is mapped, and opened
- * through /proc/self/map_files (CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN).
+ * through /proc/self/map_files (CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN in the first user
+ * namespace).
  */
 int shmem_create_anon(uint64_t size, struct err *err)
 {
@@ -207,7 +220,8 @@ int shmem_create_anon(uint64_t size, struct err *err)
 		 (unsigned long)p + len);
 	fd = open(path, O_RDWR | O_CLOEXEC);
 	if (fd < 0)
-		fd = err_sys(err, -errno, "open %s (CAP_CHECKPOINT_RESTORE)", path);
+		fd = errno == EPERM ? create_memfd(len, err)
+				    : err_sys(err, -errno, "open %s", path);
 	munmap(p, len);
 	return fd;
 }

@@ -19,7 +19,7 @@ seq 1 "$1" |
 		((n % 1000)) || echo "$n" >>progress
 		echo "$n $((n * n % 7919))"
 	done |
-	awk '{ sum[$2 % 16] += $1; print $2, $1 } END { for (i = 0; i < 16; i++) print "sum", i, sum[i] }' |
+	awk '{ sum[$2 % 16] += $1; print $2, $1 } END { for (i = 0; i < 16; i++) printf "sum %d %.0f\n", i, sum[i] }' |
 	tee copy.txt |
 	sort -S 4M -k1,1 -k2,2n >sorted.txt
 echo "${PIPESTATUS[@]}" >status.txt

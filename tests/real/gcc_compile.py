@@ -40,8 +40,8 @@ def test(t):
     os.unlink(t.path("big.o"))
 
     program = t.start(gcc, "-O2", "-c", "big.c", "-o", "big.o")
-    program.cycle(run_for=took / (t.rounds + 3))
-    program.must_end(limit=120)
+    program.cycle(run_for=took / (2 * t.rounds + 1))
+    program.must_end(limit=600)
     expect(digest(t.path("big.o")) == reference, "the object differs from an undisturbed one")
 
 

@@ -21,7 +21,7 @@ def test(t):
     vim = find_vim()
     term = Terminal(t)
     try:
-        term.type(f"{vim} -u NONE -i NONE text.txt\n")
+        term.type(f"{vim} -N -u NONE -i NONE text.txt\n")
         term.wait_text("text.txt")
         pid = term.job(os.path.basename(vim))
         for i in range(t.rounds + 1):

@@ -68,4 +68,6 @@ BEHAVE("files on overlayfs", .flavours = NS)
 	CHECK(pread(deleted, buf, 15, 0) == 7, "the deleted file: %m");
 	CHECK_STR(buf, "deleted");
 	CHECK(access("merged/deleted", F_OK) < 0, "it has its name back");
+	CHECK(umount2("merged", MNT_DETACH) == 0 && umount2("layers", MNT_DETACH) == 0,
+	      "umount: %m");
 }

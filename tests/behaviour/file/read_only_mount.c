@@ -33,4 +33,5 @@ BEHAVE("files on a read-only mount", .flavours = NS)
 	CHECK(memcmp(map, "read me", 7) == 0 && map[100] == 'm', "the mapping");
 	CHECK(openat(dir, "file", O_RDWR) < 0 && errno == EROFS, "it can be written: %m");
 	CHECK(openat(dir, "file", O_RDONLY) >= 0, "openat: %m");
+	CHECK(umount2("ro", MNT_DETACH) == 0, "umount: %m");
 }

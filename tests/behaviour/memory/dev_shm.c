@@ -4,6 +4,7 @@
 #include "stage.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 
 enum { LEN = 10 * PAGE };
 
@@ -34,12 +35,15 @@ static void child(void *unused)
 BEHAVE("objects in /dev/shm")
 {
 	char named_as[64], gone_as[64], byte;
-	int named_fd;
+	struct stat here;
+	int named_fd = -1;
 	pid_t pid;
 
 	stage = stage_new();
-	snprintf(named_as, sizeof(named_as), "/behave-named-%d", (int)getpid());
-	snprintf(gone_as, sizeof(gone_as), "/behave-gone-%d", (int)getpid());
+	/* /dev/shm may be everybody's: a name that no other run has. */
+	MUST(stat(".", &here) == 0);
+	snprintf(named_as, sizeof(named_as), "/behave-named-%lu", (unsigned long)here.st_ino);
+	snprintf(gone_as, sizeof(gone_as), "/behave-gone-%lu", (unsigned long)here.st_ino);
 	named = shm_map(named_as, &named_fd);
 	gone = shm_map(gone_as, &gone_fd);
 	close(named_fd);

@@ -39,7 +39,7 @@ test-asan: deps-build
 
 bench: deps-test
 	$(MAKE) all
-	$(SUDO) tests/bench/run --build $(BUILD)
+	$(SUDO) tests/bench/run $(BUILD)/torpor
 
 fuzz: deps-test
 	$(MAKE) all

@@ -176,6 +176,31 @@ static void test_optional_values(void **state)
 	done(&r);
 }
 
+/* Whatever stands there: an answer, and no byte outside of the line is touched. */
+static void test_any_line(void **state)
+{
+	static const char alphabet[] = "a=\\\"# \t-v1\r\1\377";
+	uint32_t seed = 1;
+
+	for (int i = 0; i < 100000; i++) {
+		char *name = NULL;
+		char *value = NULL;
+		const char *problem = NULL;
+		size_t len = (size_t)i % 24;
+		char *line = malloc(len + 1); /* its own block, for the sanitizer */
+		int r;
+
+		for (size_t j = 0; j < len; j++) {
+			seed = seed * 1103515245 + 12345;
+			line[j] = alphabet[(seed >> 16) % (sizeof(alphabet) - 1)];
+		}
+		line[len] = '\0';
+		r = config_split_line(line, &name, &value, &problem);
+		assert_true(r == 0 || (r == 1 && name[0]) || (r == -EINVAL && problem));
+		free(line);
+	}
+}
+
 static int make_dir(void **state)
 {
 	if (!mkdtemp(dir))
@@ -200,7 +225,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_lines),		cmocka_unit_test(test_order),
 		cmocka_unit_test(test_missing),		cmocka_unit_test(test_broken),
-		cmocka_unit_test(test_optional_values),
+		cmocka_unit_test(test_optional_values), cmocka_unit_test(test_any_line),
 	};
 
 	return cmocka_run_group_tests(tests, make_dir, remove_dir);

@@ -105,6 +105,12 @@ void batch_arg_load32(struct batch *b, size_t i, int arg, raddr_t at)
 	arg_load(b, i, arg, CALL_LOAD32_SHIFT, at.va);
 }
 
+void batch_arg_take32(struct batch *b, size_t i, int arg, raddr_t at)
+{
+	arg_load(b, i, arg, CALL_LOAD32_SHIFT, at.va);
+	b->calls[i].flags |= 1ULL << CALL_TAKE_BIT;
+}
+
 void batch_arg_load64(struct batch *b, size_t i, int arg, raddr_t at)
 {
 	arg_load(b, i, arg, CALL_LOAD64_SHIFT, at.va);
@@ -223,6 +229,8 @@ static int args_resolve(const struct batch *b, struct agent_call *c, struct err 
 		if (!l64 && !l32)
 			continue;
 		TRY(target_read(t, raddr(at), &value, l64 ? 8 : 4, err));
+		if (c->flags >> CALL_TAKE_BIT & 1)
+			TRY(target_write(t, raddr(at), &(uint32_t){UINT32_MAX}, 4, err));
 		c->args[i] = value;
 	}
 	return 0;
@@ -325,6 +333,11 @@ int batch_run(struct batch *b, struct err *err)
 {
 	TRY(batch_start(b, err));
 	return batch_wait(b, err);
+}
+
+size_t batch_count(const struct batch *b)
+{
+	return b->ncalls;
 }
 
 int64_t batch_ret(const struct batch *b, size_t i)

@@ -55,6 +55,7 @@ size_t batch_call_args(struct batch *b, long nr, const uint64_t args[6]);
 void batch_arg_ret(struct batch *b, size_t i, int arg, size_t from);
 /* Argument `arg` of call i is the 32-bit (64-bit) value found at `at` when the call is reached. */
 void batch_arg_load32(struct batch *b, size_t i, int arg, raddr_t at);
+void batch_arg_take32(struct batch *b, size_t i, int arg, raddr_t at); /* and -1 takes its place */
 void batch_arg_load64(struct batch *b, size_t i, int arg, raddr_t at);
 /* If call i fails (negative result) the rest is not run; their ret is -ECANCELED. */
 void batch_must(struct batch *b, size_t i);
@@ -70,6 +71,8 @@ MUST_USE int batch_run(struct batch *b, struct err *err);
 MUST_USE int batch_start(struct batch *b, struct err *err);
 MUST_USE int batch_wait(struct batch *b, struct err *err);
 
+/* How many calls it has. */
+size_t batch_count(const struct batch *b);
 int64_t batch_ret(const struct batch *b, size_t i);
 /* 0 if call i succeeded, else an error naming pid, call, arguments and errno. */
 MUST_USE int batch_expect(const struct batch *b, size_t i, struct err *err);

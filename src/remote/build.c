@@ -151,6 +151,33 @@ static int half_made_open(struct build *b, pid_t pid, struct target *parent, str
 	return 0;
 }
 
+/*
+ * A child that bears the root and ends at once. Otherwise the end of torpor would be the death of
+ * the root's parent, and a program that asked for a signal at that would get it.
+ */
+static pid_t clone_by_deputy(const struct build *b, struct clone_args *args)
+{
+	struct clone_args plain = {.exit_signal = SIGCHLD};
+	pid_t *ret, pid, deputy;
+
+	ret = mmap(NULL, sizeof(*ret), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (ret == MAP_FAILED)
+		return -errno;
+	deputy = sys_clone3(&plain, sizeof(plain));
+	if (deputy == 0) {
+		pid = sys_clone3(args, sizeof(*args));
+		if (pid == 0)
+			born_wait(b->ours, b->theirs);
+		*ret = pid;
+		_exit(0);
+	}
+	if (deputy > 0)
+		(void)sys_wait(deputy, NULL, 0);
+	pid = deputy < 0 ? deputy : *ret;
+	munmap(ret, sizeof(*ret));
+	return pid ? pid : -ECHILD; /* killed before it could do anything */
+}
+
 static pid_t clone_root(const struct build *b, uint64_t flags, pid_t vpid)
 {
 	struct clone_args args = {
@@ -165,7 +192,10 @@ static pid_t clone_root(const struct build *b, uint64_t flags, pid_t vpid)
 	/* What a terminal sends to us isn't for it: blocked from its first instruction on. */
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &old);
-	pid = sys_clone3(&args, sizeof(args));
+	if (b->opts.orphan_root && !(flags & CLONE_PARENT))
+		pid = clone_by_deputy(b, &args);
+	else
+		pid = sys_clone3(&args, sizeof(args));
 	if (pid == 0)
 		born_wait(b->ours, b->theirs);
 	sigprocmask(SIG_SETMASK, &old, NULL);

@@ -38,8 +38,6 @@
 
 #define PAGE 4096
 
-static const uint8_t zeros[SCRATCH_FRAME_SIZE];
-
 static bool sig_in(uint64_t set, int signo)
 {
 	return set >> (signo - 1) & 1;
@@ -68,19 +66,22 @@ static int signal_choose(const struct target *t, const char *status)
 	return 0;
 }
 
-/* Is the page never touched, or all zeros (a place that we used before)? */
-static bool page_is_blank(const struct target *t, int pagemap, uint64_t va)
+enum page_kind { PAGE_USED, PAGE_BLANK, PAGE_OURS };
+
+/* Never touched, or begins with what an earlier visit left. */
+static enum page_kind page_look(const struct target *t, int pagemap, uint64_t va)
 {
 	uint8_t page[PAGE];
 	struct err err = ERR_INIT;
 	uint64_t entry;
 
 	if (io_pread_full(pagemap, &entry, sizeof(entry), va / PAGE * sizeof(entry)) < 0)
-		return false;
+		return PAGE_USED;
 	if (!(entry >> 62)) /* neither present nor swapped */
-		return true;
-	return target_read(t, raddr(va), page, sizeof(page), &err) == 0 &&
-	       memcmp(page, zeros, PAGE) == 0;
+		return PAGE_BLANK;
+	if (target_read(t, raddr(va), page, sizeof(page), &err) < 0 || !frame_is_ours(page))
+		return PAGE_USED;
+	return PAGE_OURS;
 }
 
 static void spot_choose(struct target *t, const struct proc_map *stack, size_t frame_len)
@@ -96,14 +97,26 @@ static void spot_choose(struct target *t, const struct proc_map *stack, size_t f
 			end = sp;
 	}
 	/* Well below any stack pointer, and with room for a handler's frame below ours. */
-	for (uint64_t va = stack->start + PAGE; pagemap >= 0 && va + 4 * PAGE < end; va += PAGE) {
-		run = page_is_blank(t, pagemap, va) ? run + 1 : 0;
-		if (run == want) {
-			t->scratch->spot = raddr(va - (want - 1) * PAGE);
-			t->scratch->spot_len = want * PAGE;
-			return;
-		}
+	for (uint64_t va = stack->start + PAGE; pagemap >= 0 && va + (want + 4) * PAGE < end;
+	     va += PAGE) {
+		enum page_kind kind = page_look(t, pagemap, va);
+
+		run = kind == PAGE_BLANK ? run + 1 : 0;
+		if (run < want && kind != PAGE_OURS)
+			continue;
+		t->scratch->spot = raddr(kind == PAGE_OURS ? va : va - (want - 1) * PAGE);
+		t->scratch->spot_len = want * PAGE;
+		return;
 	}
+}
+
+/* All but what tells frame_is_ours() that the place may be used again. */
+static int spot_wipe(struct target *t, struct err *err)
+{
+	uint8_t buf[SCRATCH_FRAME_SIZE];
+
+	frame_wipe(buf, t->scratch->spot_len);
+	return target_write(t, t->scratch->spot, buf, t->scratch->spot_len, err);
 }
 
 struct exec_maps {
@@ -140,23 +153,42 @@ static bool has_shadow_stack(const struct target_thread *th)
 	return sys_ptrace(PTRACE_GETREGSET, th->tid, NT_X86_SHSTK, (uint64_t)(uintptr_t)&iov) >= 0;
 }
 
+/* Is this the code of an area that an earlier torpor left behind when it was killed? */
+static bool is_leftover(const struct target *t, const struct proc_map *code,
+			const struct proc_map *next)
+{
+	uint8_t buf[PAGE];
+	size_t len = (size_t)(agent_end - agent_start);
+	struct err err = ERR_INIT;
+
+	return !code->ino && code->end - code->start == SCRATCH_SLOT(0) && code->perms[1] == '-' &&
+	       !next->ino && next->start == code->end && next->perms[1] == 'w' &&
+	       next->end >= code->start + SCRATCH_LEN &&
+	       target_read(t, raddr(code->start), buf, len, &err) == 0 &&
+	       memcmp(buf, agent_start, len) == 0;
+}
+
 static int survey(struct target_thread *th, struct err *err)
 {
 	struct target *t = th->target;
 	auto_lines struct proc_lines lines = PROC_LINES_INIT;
 	struct exec_maps x = {0};
-	struct proc_map m, stack = {0};
+	struct proc_map m, stack = {0}, before = {0};
 	char *line;
 	int r = proc_lines_open(&lines, t->proc, "maps");
 
 	while (r >= 0 && (r = proc_lines_next(&lines, &line)) > 0) {
 		if (proc_parse_map(line, &m) < 0)
 			continue;
+		if (before.perms[2] == 'x' && is_leftover(t, &before, &m))
+			t->scratch->leftover = raddr(before.start);
+		before = m;
 		if (strcmp(m.name, "[stack]") == 0)
 			stack = m;
-		/* [vsyscall] is emulated: its instructions don't run. */
-		if (m.perms[0] == 'r' && m.perms[2] == 'x' && strcmp(m.name, "[vsyscall]") != 0)
-			*vec_push(&x.maps) = m;
+		/* Code without a file behind it may go away while we need it. */
+		if (m.perms[0] == 'r' && m.perms[2] == 'x' &&
+		    (m.ino || strcmp(m.name, "[vdso]") == 0))
+			*vec_push(&x.maps) = m; /* its name won't stay */
 	}
 	if (r >= 0) {
 		gadgets_choose(t, &x);
@@ -218,6 +250,25 @@ static int scratch_failed(const struct target *t, const struct agent_call *call,
 		     "mappings (vm.max_map_count)");
 }
 
+/* What the agent needs to unmap itself when we are gone. */
+static int exit_write(struct target_thread *th, struct err *err)
+{
+	struct scratch *s = th->target->scratch;
+	struct agent_exit e = {
+		.spot = is_protected(s) ? s->spot.va : 0,
+		.frame_len = frame_size(th->saved),
+		.fpstate = FRAME_FPSTATE_POINTER,
+		.fpstate_off = frame_fpstate_offset(),
+		.sigreturn = s->gadgets.sigreturn,
+		.syscall_ret = s->gadgets.syscall_ret,
+		.base = s->base.va,
+		.len = SCRATCH_LEN,
+	};
+
+	return target_write(th->target, scratch_at(s, SCRATCH_SHARED + EXIT_OFFSET), &e, sizeof(e),
+			    err);
+}
+
 /* Never writable and executable at once: that may be forbidden (PR_SET_MDWE). */
 static int map_area(struct target_thread *th, const struct call_site *site, struct err *err)
 {
@@ -239,20 +290,26 @@ static int map_area(struct target_thread *th, const struct call_site *site, stru
 	protect.args[1] = SCRATCH_LEN - SCRATCH_SLOT(0);
 	protect.args[2] = PROT_READ | PROT_WRITE;
 	TRY(site_call(th, site, &protect, err));
-	return protect.ret < 0 ? scratch_failed(t, &protect, err) : 0;
+	if (protect.ret < 0)
+		return scratch_failed(t, &protect, err);
+	return exit_write(th, err);
 }
 
-/* The pages on the stack become untouched again, as far as the target lets us. */
-static int spot_forget(struct target_thread *th, struct err *err)
+/* What isn't needed any more: the pages on the stack become untouched again, as far as possible. */
+static int places_clean(struct target_thread *th, struct err *err)
 {
 	struct scratch *s = th->target->scratch;
-	int64_t r;
+	auto_batch struct batch *b = batch_new(th);
 
-	if (!is_protected(s))
-		return 0;
-	TRY(remote_call(th, &r, err, SYS_madvise, s->spot.va, s->spot_len, MADV_DONTNEED));
-	if (r < 0) /* locked in memory */
-		TRY(target_write(th->target, s->spot, zeros, s->spot_len, err));
+	if (s->leftover.va)
+		batch_call(b, SYS_munmap, s->leftover.va, SCRATCH_LEN);
+	if (is_protected(s))
+		batch_call(b, SYS_madvise, s->spot.va, s->spot_len, MADV_DONTNEED);
+	TRY(batch_run(b, err));
+	s->leftover = raddr(0);
+	/* It fails where the stack is locked in memory. */
+	if (is_protected(s) && batch_ret(b, batch_count(b) - 1) < 0)
+		TRY(spot_wipe(th->target, err));
 	return 0;
 }
 
@@ -280,6 +337,7 @@ static int scratch_map(struct target_thread *th, struct err *err)
 	if (r < 0)
 		return err_sys(err, r, "pid %d (%s): read its status", t->pid, t->comm);
 	t->scratch = xcalloc(1, sizeof(*t->scratch));
+	memset(t->scratch->lent, -1, sizeof(t->scratch->lent));
 	t->scratch->signo = signal_choose(t, status);
 	log_debug("pid %d (%s): batches end by %s", t->pid, t->comm,
 		  t->scratch->signo ? strsignal(t->scratch->signo) : "system call stops");
@@ -291,8 +349,7 @@ static int scratch_map(struct target_thread *th, struct err *err)
 		if (r < 0 && !t->died) {
 			ignore(own_state(th, &ignored)); /* the first error counts */
 			if (site.frame.va)
-				ignore(target_write(t, site.frame, zeros, t->scratch->spot_len,
-						    &ignored));
+				ignore(spot_wipe(t, &ignored));
 		}
 	}
 	if (r < 0)
@@ -315,7 +372,7 @@ int remote_enter(struct target_thread *th, struct err *err)
 	}
 	TRY(scratch_map(th, err));
 	th->entered = true;
-	return spot_forget(th, err);
+	return places_clean(th, err);
 }
 
 int remote_leave(struct target_thread *th, struct err *err)
@@ -342,7 +399,7 @@ static int scratch_unmap(struct target_thread *th, struct err *err)
 	TRY(site_call(th, &site, &unmap, err));
 	TRY(own_state(th, err));
 	if (on_stack)
-		TRY(target_write(t, t->scratch->spot, zeros, t->scratch->spot_len, err));
+		TRY(spot_wipe(t, err));
 	if (unmap.ret < 0)
 		return scratch_failed(t, &unmap, err);
 	return 0;

@@ -44,12 +44,18 @@ int target_get_fd(const struct target *t, struct tfd fd, struct err *err)
 	return dup < 0 ? err_sys(err, dup, "duplicate descriptor %d", got) : dup;
 }
 
+/* struct cmsghdr with its data. */
+struct rights {
+	size_t len;
+	int level, type;
+	int fds[FDS_PER_MESSAGE + 1];
+};
+_Static_assert(offsetof(struct rights, fds) == CMSG_LEN(0), "struct rights is a struct cmsghdr");
+
 static int send_fds(int sock, const int *fds, size_t n)
 {
-	union {
-		struct cmsghdr head;
-		char buf[CMSG_SPACE(FDS_PER_MESSAGE * sizeof(int))];
-	} control = {0};
+	struct rights control = {
+		.len = CMSG_LEN(n * sizeof(int)), .level = SOL_SOCKET, .type = SCM_RIGHTS};
 	char byte = 0;
 	struct iovec iov = {&byte, 1};
 	struct msghdr msg = {
@@ -59,185 +65,190 @@ static int send_fds(int sock, const int *fds, size_t n)
 		.msg_controllen = CMSG_SPACE(n * sizeof(int)),
 	};
 
-	control.head.cmsg_level = SOL_SOCKET;
-	control.head.cmsg_type = SCM_RIGHTS;
-	control.head.cmsg_len = CMSG_LEN(n * sizeof(int));
-	memcpy(CMSG_DATA(&control.head), fds, n * sizeof(int));
+	memcpy(control.fds, fds, n * sizeof(int));
 	return sendmsg(sock, &msg, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-/* What recvmsg() needs, in one piece of target memory. */
-struct receive_area {
+/* What recvmsg() needs, in one piece of target memory; the descriptors come right behind it. */
+struct receiver {
 	struct msghdr msg;
 	struct iovec iov;
 	uint64_t byte;
-	struct {
-		struct cmsghdr head;
-		int fds[FDS_PER_MESSAGE + 1];
-	} control;
+	size_t len; /* struct cmsghdr */
+	int level, type;
 };
-_Static_assert(offsetof(struct receive_area, control.fds) -
-			       offsetof(struct receive_area, control) ==
-		       CMSG_LEN(0),
-	       "descriptors follow the head");
 
-static void receive_area_fill(struct receive_area *a, raddr_t at, size_t n)
+static void receiver_fill(struct receiver *r, raddr_t at, size_t n)
 {
-	memset(a, 0, sizeof(*a));
-	a->iov.iov_base = (void *)(at.va + offsetof(struct receive_area, byte));
-	a->iov.iov_len = 1;
-	a->msg.msg_iov = (void *)(at.va + offsetof(struct receive_area, iov));
-	a->msg.msg_iovlen = 1;
-	a->msg.msg_control = (void *)(at.va + offsetof(struct receive_area, control));
-	a->msg.msg_controllen = CMSG_SPACE(n * sizeof(int));
-	for (size_t i = 0; i < ARRAY_SIZE(a->control.fds); i++)
-		a->control.fds[i] = -1;
+	*r = (struct receiver){.iov.iov_len = 1, .msg.msg_iovlen = 1};
+	r->iov.iov_base = (void *)(at.va + offsetof(struct receiver, byte));
+	r->msg.msg_iov = (void *)(at.va + offsetof(struct receiver, iov));
+	r->msg.msg_control = (void *)(at.va + offsetof(struct receiver, len));
+	r->msg.msg_controllen = CMSG_SPACE(n * sizeof(int));
 }
 
 /* How many descriptors have arrived. */
-static size_t received(const struct receive_area *a)
+static size_t received(const struct receiver *r)
 {
-	if (a->msg.msg_controllen < CMSG_LEN(sizeof(int)) ||
-	    a->control.head.cmsg_type != SCM_RIGHTS || a->control.head.cmsg_len < CMSG_LEN(0))
+	if (r->msg.msg_controllen < CMSG_LEN(sizeof(int)) || r->type != SCM_RIGHTS ||
+	    r->len < CMSG_LEN(0))
 		return 0;
-	return (a->control.head.cmsg_len - CMSG_LEN(0)) / sizeof(int);
+	return (r->len - CMSG_LEN(0)) / sizeof(int);
 }
 
-/* The part of the shared page behind the cleanup list. */
+/*
+ * A lent descriptor in the target: the numbers that it has there while it is passed and afterwards,
+ * -1 for none. The agent takes a number from here in one step when it closes it, in a batch or
+ * when we are gone, so that none is closed twice: it might be another file by then.
+ */
 struct lend_area {
 	int pair[2];
-	struct receive_area receive;
+	struct receiver receiver;
+	int got[2];
 };
-#define LEND_OFFSET 0xa00
-_Static_assert(sizeof(struct agent_cleanup) <= LEND_OFFSET, "cleanup list and lend area");
-_Static_assert(LEND_OFFSET + sizeof(struct lend_area) <= SCRATCH_SHARED_SIZE, "lend area");
+#define LEND_OFFSET   0x900
+#define LEND_RECEIVER offsetof(struct lend_area, receiver)
+#define LEND_GOT      offsetof(struct lend_area, got)
+_Static_assert(sizeof(struct agent_cleanup) <= LEND_OFFSET, "cleanup list and lend areas");
+_Static_assert(LEND_OFFSET + LENT_MAX * sizeof(struct lend_area) <= EXIT_OFFSET, "lend areas");
+_Static_assert(3 * LENT_MAX <= CLEANUP_MAX, "three calls for each lent descriptor");
 
+/* The number at `at` is closed if there is one. */
 static struct agent_call close_of(uint64_t at)
 {
-	return (struct agent_call){
-		.nr = SYS_close, .args = {at}, .flags = 1ULL << CALL_LOAD32_SHIFT};
+	return (struct agent_call){.nr = SYS_close,
+				   .args = {at},
+				   .flags = 1ULL << CALL_LOAD32_SHIFT | 1ULL << CALL_TAKE_BIT};
 }
 
-struct lending {
-	struct target *t;
-	raddr_t area;
-	struct agent_call close_pair[2], close_got;
-	struct tfd pair[2];
-	int ours; /* our copy of pair[0] */
-};
-
-static int lend_prepare(struct lending *l, struct target *t, struct err *err)
+static void batch_close_of(struct batch *b, uint64_t at)
 {
-	struct lend_area area = {.pair = {-1, -1}};
+	batch_arg_take32(b, batch_call(b, SYS_close, 0), 0, raddr(at));
+}
 
-	*l = (struct lending){.t = t, .ours = -EBADF};
-	l->area = scratch_at(t->scratch, SCRATCH_SHARED + LEND_OFFSET);
-	l->close_pair[0] = close_of(l->area.va);
-	l->close_pair[1] = close_of(l->area.va + sizeof(int));
-	l->close_got = close_of(l->area.va + offsetof(struct lend_area, receive.control.fds));
-	receive_area_fill(&area.receive, raddr(l->area.va + offsetof(struct lend_area, receive)),
-			  1);
-	TRY(target_write(t, l->area, &area, sizeof(area), err));
+static raddr_t lend_area_at(const struct target *t, int i)
+{
+	return scratch_at(t->scratch,
+			  SCRATCH_SHARED + LEND_OFFSET + (uint64_t)i * sizeof(struct lend_area));
+}
+
+static int lend_prepare(struct target *t, int i, struct err *err)
+{
+	raddr_t at = lend_area_at(t, i);
+	struct lend_area area = {.pair = {-1, -1}, .got = {-1, -1}};
+	struct agent_call calls[3] = {close_of(at.va), close_of(at.va + sizeof(int)),
+				      close_of(at.va + LEND_GOT)};
+
+	receiver_fill(&area.receiver, raddr(at.va + LEND_RECEIVER), 1);
+	TRY(target_write(t, at, &area, sizeof(area), err));
 	t->scratch->keeper = target_leader(t);
-	TRY(cleanup_add(t, &l->close_pair[0], err));
-	TRY(cleanup_add(t, &l->close_pair[1], err));
-	return cleanup_add(t, &l->close_got, err);
-}
-
-static int lend_open(struct lending *l, struct err *err)
-{
-	struct target_thread *th = target_leader(l->t);
-	int pair[2];
-	int64_t r;
-
-	TRY(remote_call(th, &r, err, SYS_socketpair, AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0,
-			l->area.va));
-	if (r < 0)
-		return err_sys(err, (int)r, "pid %d (%s): socketpair in it", l->t->pid, l->t->comm);
-	TRY(target_read(l->t, l->area, pair, sizeof(pair), err));
-	l->pair[0].n = pair[0];
-	l->pair[1].n = pair[1];
-	l->ours = target_get_fd(l->t, l->pair[0], err);
-	return l->ours < 0 ? l->ours : 0;
-}
-
-static int lend_pass(struct lending *l, int fd, struct tfd *ret, struct err *err)
-{
-	struct target *t = l->t;
-	raddr_t at = raddr(l->area.va + offsetof(struct lend_area, receive));
-	struct receive_area area;
-	auto_batch struct batch *b = batch_new(target_leader(t));
-	int r = send_fds(l->ours, &fd, 1);
-
-	if (r < 0)
-		return err_sys(err, r, "send a descriptor to pid %d (%s)", t->pid, t->comm);
-	batch_call(b, SYS_recvmsg, (uint64_t)l->pair[1].n, at.va, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-	TRY(batch_run(b, err));
-	TRY(batch_expect(b, 0, err));
-	TRY(target_read(t, at, &area, sizeof(area), err));
-	if (received(&area) != 1) /* the kernel drops what it finds no number for */
-		return err_sys(err, -EMFILE, "pid %d (%s): give it a descriptor", t->pid, t->comm);
-	ret->n = area.control.fds[0];
+	for (size_t k = 0; k < ARRAY_SIZE(calls); k++)
+		TRY(cleanup_add(t, &calls[k], err));
 	return 0;
 }
 
-/* The pair goes in any case; what was received stays on the cleanup list, by its number now. */
-static int lend_finish(struct lending *l, bool lent, struct tfd got, struct err *err)
+/* All numbers in the area are closed, and nothing needs to be cleaned up any more. */
+static int lend_end(struct target *t, int i, int64_t *ret_close, struct err *err)
 {
-	struct target *t = l->t;
-	struct agent_call close_lent = {.nr = SYS_close, .args = {(uint64_t)got.n}};
-	auto_batch struct batch *b = NULL;
+	raddr_t at = lend_area_at(t, i);
+	uint64_t numbers[3] = {at.va, at.va + sizeof(int), at.va + LEND_GOT};
+	auto_batch struct batch *b = batch_new(target_leader(t));
 
-	l->ours = fd_close(l->ours);
-	if (t->died)
-		return err_gone(err, "pid %d (%s): died", t->pid, t->comm);
-	if (lent)
-		TRY(cleanup_add(t, &close_lent, err));
-	TRY(cleanup_remove(t, &l->close_got, err));
-	if (l->pair[0].n || l->pair[1].n) {
-		b = batch_new(target_leader(t));
-		batch_call(b, SYS_close, (uint64_t)l->pair[0].n);
-		batch_call(b, SYS_close, (uint64_t)l->pair[1].n);
-		TRY(batch_run(b, err));
+	for (size_t k = 0; k < ARRAY_SIZE(numbers); k++)
+		batch_close_of(b, numbers[k]);
+	TRY(batch_run(b, err));
+	*ret_close = batch_ret(b, 2);
+	for (size_t k = ARRAY_SIZE(numbers); k-- > 0;) {
+		struct agent_call call = close_of(numbers[k]);
+
+		TRY(cleanup_remove(t, &call, err));
 	}
-	TRY(cleanup_remove(t, &l->close_pair[1], err));
-	return cleanup_remove(t, &l->close_pair[0], err);
+	if (t->scratch->ncleanup == 0)
+		t->scratch->keeper = NULL;
+	t->scratch->lent[i] = -1;
+	return 0;
+}
+
+static int lend_send(struct target *t, struct tfd end, int fd, struct err *err)
+{
+	auto_close int ours = target_get_fd(t, end, err);
+	int r = ours < 0 ? ours : send_fds(ours, &fd, 1);
+
+	if (ours < 0)
+		return ours;
+	return r < 0 ? err_sys(err, r, "send a descriptor to pid %d (%s)", t->pid, t->comm) : 0;
+}
+
+static int lend_pass(struct target *t, int i, int fd, struct tfd *ret, struct err *err)
+{
+	raddr_t at = lend_area_at(t, i);
+	auto_batch struct batch *b = batch_new(target_leader(t));
+	struct lend_area area;
+
+	batch_call(b, SYS_socketpair, AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, at.va);
+	TRY(batch_run(b, err));
+	TRY(batch_expect(b, 0, err));
+	TRY(target_read(t, at, area.pair, sizeof(area.pair), err));
+	TRY(lend_send(t, (struct tfd){area.pair[0]}, fd, err));
+	batch_reset(b);
+	batch_call(b, SYS_recvmsg, (uint64_t)area.pair[1], at.va + LEND_RECEIVER,
+		   MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+	batch_close_of(b, at.va);
+	batch_close_of(b, at.va + sizeof(int));
+	TRY(batch_run(b, err));
+	TRY(batch_expect(b, 0, err));
+	TRY(target_read(t, at, &area, sizeof(area), err));
+	if (received(&area.receiver) != 1) /* the kernel drops what it finds no number for */
+		return err_sys(err, -EMFILE, "pid %d (%s): give it a descriptor", t->pid, t->comm);
+	ret->n = area.got[0];
+	return 0;
+}
+
+static int lend_find(const struct target *t, int number)
+{
+	for (int i = 0; i < LENT_MAX; i++)
+		if (t->scratch->lent[i] == number)
+			return i;
+	return -1;
 }
 
 int target_lend_fd(struct target *t, int fd, struct tfd *ret, struct err *err)
 {
-	struct lending l;
+	struct err ignored = ERR_INIT;
 	struct tfd got = {-1};
-	int r, last;
+	int64_t closed;
+	int r, i;
 
 	if (t->has_seccomp)
-		return err_refuse(err, "do it from outside",
-				  "pid %d (%s): lend a descriptor to a "
-				  "program with a seccomp filter",
-				  t->pid, t->comm);
-	r = lend_prepare(&l, t, err);
+		return err_refuse(
+			err, "do it from outside",
+			"pid %d (%s): lend a descriptor to a program with a seccomp filter", t->pid,
+			t->comm);
+	i = lend_find(t, -1);
+	if (i < 0)
+		return err_bug(err, "pid %d (%s): more than %d lent descriptors", t->pid, t->comm,
+			       LENT_MAX);
+	r = lend_prepare(t, i, err);
 	if (r >= 0)
-		r = lend_open(&l, err);
+		r = lend_pass(t, i, fd, &got, err);
 	if (r >= 0)
-		r = lend_pass(&l, fd, &got, err);
-	last = lend_finish(&l, r >= 0, got, err);
-	if (r >= 0 && last >= 0)
-		*ret = got;
-	return r < 0 ? r : last;
+		t->scratch->lent[i] = ret->n = got.n;
+	else if (!t->died)
+		ignore(lend_end(t, i, &closed, &ignored)); /* the first error counts */
+	return r;
 }
 
 int target_return_fd(struct target *t, struct tfd fd, struct err *err)
 {
-	struct agent_call close_lent = {.nr = SYS_close, .args = {(uint64_t)fd.n}};
-	int64_t r;
+	int i = lend_find(t, fd.n);
+	int64_t closed;
 
-	TRY(remote_call(target_leader(t), &r, err, SYS_close, (uint64_t)fd.n));
-	TRY(cleanup_remove(t, &close_lent, err));
-	if (t->scratch->ncleanup == 0)
-		t->scratch->keeper = NULL;
-	return r < 0 ? err_sys(err, (int)r, "pid %d (%s): close descriptor %d", t->pid, t->comm,
-			       fd.n)
-		     : 0;
+	if (fd.n < 0 || i < 0)
+		return err_bug(err, "pid %d (%s): descriptor %d isn't lent", t->pid, t->comm, fd.n);
+	TRY(lend_end(t, i, &closed, err));
+	return closed < 0 ? err_sys(err, (int)closed, "pid %d (%s): close descriptor %d", t->pid,
+				    t->comm, fd.n)
+			  : 0;
 }
 
 static int install_cmp(const void *a, const void *b)
@@ -285,25 +296,26 @@ static int install_some(struct target *t, const struct fd_install *fds, size_t n
 {
 	const struct scratch *s = t->scratch;
 	auto_batch struct batch *b = batch_new(target_leader(t));
-	raddr_t at = batch_space(b, sizeof(struct receive_area));
-	struct receive_area *area = batch_data(b, at);
+	size_t len = sizeof(struct receiver) + FDS_PER_MESSAGE * sizeof(int);
+	raddr_t at = batch_space(b, len);
+	struct receiver *receiver = batch_data(b, at);
 	int raw[FDS_PER_MESSAGE], got[FDS_PER_MESSAGE], r;
 
 	for (size_t i = 0; i < n; i++)
 		raw[i] = fds[i].fd;
-	receive_area_fill(area, at, n);
+	receiver_fill(receiver, at, n);
 	r = send_fds(s->mailbox_ours, raw, n);
 	if (r < 0)
 		return err_sys(err, r, "send %zu descriptors to pid %d", n, t->pid);
 	batch_call(b, SYS_recvmsg, (uint64_t)s->mailbox, at.va, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
 	TRY(batch_run(b, err));
 	TRY(batch_expect(b, 0, err));
-	if (received(area) != n) {
-		err_sys(err, -EMFILE, "pid %d: took %zu of %zu descriptors", t->pid, received(area),
-			n);
+	if (received(receiver) != n) {
+		err_sys(err, -EMFILE, "pid %d: took %zu of %zu descriptors", t->pid,
+			received(receiver), n);
 		return err_hint(err, "raise RLIMIT_NOFILE (ulimit -n) for torpor");
 	}
-	memcpy(got, area->control.fds, n * sizeof(int));
+	memcpy(got, receiver + 1, n * sizeof(int));
 	return install_move(t, fds, got, n, err);
 }
 

@@ -36,6 +36,7 @@ _Static_assert(offsetof(struct agent_call, flags) == CALL_FLAGS, "struct agent_c
 _Static_assert(offsetof(struct agent_head, tgid) == HEAD_TGID, "struct agent_head and agent.S");
 _Static_assert(offsetof(struct agent_head, seq) == HEAD_SEQ, "struct agent_head and agent.S");
 _Static_assert(offsetof(struct agent_cleanup, calls) == CLEANUP_CALLS, "agent_cleanup");
+_Static_assert(offsetof(struct agent_exit, len) == EXIT_LEN, "struct agent_exit and agent.S");
 _Static_assert(SCRATCH_SLOT(SCRATCH_SLOTS) <= SCRATCH_SHARED, "slots overlap");
 _Static_assert(SCRATCH_CALLS + SCRATCH_CALLS_SIZE <= SCRATCH_DATA, "calls overlap");
 _Static_assert(SCRATCH_DATA + SCRATCH_DATA_SIZE <= SCRATCH_LEN, "data overlaps");
@@ -206,6 +207,18 @@ static int slot_write(struct target_thread *th, int slot, struct err *err)
 	return target_write(th->target, at, frame, len, err);
 }
 
+/* How many threads are in the agent; too many is harmless, too few isn't. */
+static int users_write(struct target *t, int change, struct err *err)
+{
+	struct scratch *s = t->scratch;
+	uint64_t users = (uint64_t)change;
+
+	for (int i = 0; i < SCRATCH_SLOTS; i++)
+		users += s->slot[i] != NULL;
+	return target_write(t, scratch_at(s, SCRATCH_SHARED + EXIT_OFFSET + EXIT_USERS), &users,
+			    sizeof(users), err);
+}
+
 int agent_take(struct target_thread *th, struct err *err)
 {
 	struct scratch *s = th->target->scratch;
@@ -222,6 +235,7 @@ int agent_take(struct target_thread *th, struct err *err)
 		slot = slot_pick(th->target, err);
 		TRY(slot);
 		TRY(slot_write(th, slot, err));
+		TRY(users_write(th->target, 1, err));
 		regs = th->saved->gp;
 	}
 	head = scratch_at(s, SCRATCH_SLOT(slot));
@@ -247,7 +261,7 @@ int agent_park(struct target_thread *th, struct err *err)
 	TRY(arch_gp_set(th->tid, &th->saved->gp, err));
 	th->in_agent = false;
 	s->slot[th->slot] = NULL;
-	return 0;
+	return users_write(th->target, 0, err);
 }
 
 /* A call is written before the count that makes it valid. */

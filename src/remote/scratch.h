@@ -11,6 +11,8 @@
 #include "remote/target.h"
 #include "remote/wait.h"
 
+#define LENT_MAX 10
+
 struct scratch {
 	raddr_t base;
 	/* Ends batches, see signal_choose(). 0: calls are made one by one. */
@@ -32,7 +34,9 @@ struct scratch {
 	struct gadget_set gadgets;
 	raddr_t spot; /* unused bytes at the bottom of the main stack; 0: none */
 	size_t spot_len;
+	raddr_t leftover; /* an area of a torpor that died in here; 0: none */
 
+	int lent[LENT_MAX]; /* numbers there, by lend area; -1: free */
 	size_t ncleanup;
 	struct agent_call cleanup[CLEANUP_MAX];
 };

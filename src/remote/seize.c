@@ -502,27 +502,43 @@ static void order_tree(struct seizer *s, struct target_tree *tree)
 	free(done);
 }
 
-/* Lets everything go as it was; for failures, so errors don't count. */
-static void release_all(struct seizer *s)
+/*
+ * PTRACE_DETACH needs a stop. A thread that hasn't stopped yet mostly does so at once; one in
+ * vfork() stays traced (and is ours at the next attempt), at the latest until we exit.
+ */
+static void thread_let_go(struct target_thread *th, int patience)
 {
 	struct err ignored = ERR_INIT;
 	struct stop stop;
+	int signo = 0;
 
-	for (size_t i = 0; i < s->targets.len; i++) {
-		struct target *t = s->targets.data[i];
+	while (!th->seized && th->tid) {
+		int r = thread_poll(th, &stop, &ignored);
 
-		for (size_t j = 0; j < t->nthreads; j++) {
-			struct target_thread *th = t->threads[j];
-
-			/* PTRACE_DETACH needs a stop; one that isn't there yet may come at once. */
-			if (!th->seized && th->tid && thread_poll(th, &stop, &ignored) == 1 &&
-			    stop.kind != STOP_GONE)
-				th->seized = true;
-			if (th->seized)
-				ignore(thread_resume(th, RESUME_DETACH, 0, &ignored));
+		if (r < 0 || (r == 1 && stop.kind == STOP_GONE) || (r == 0 && patience-- <= 0))
+			return;
+		if (r == 0) {
+			wait_for_news(1);
+			continue;
 		}
-		target_free(t);
+		th->seized = true;
+		signo = stop.kind == STOP_SIGNAL ? stop.signo : 0;
 	}
+	if (th->seized)
+		ignore(thread_resume(th, RESUME_DETACH, signo, &ignored));
+	th->tid = 0;
+}
+
+/* Lets everything go as it was; for failures, so errors don't count. */
+static void release_all(struct seizer *s)
+{
+	/* Those that stand still first: a parent in vfork() may be waiting for one of them. */
+	for (int patience = 0; patience <= 5; patience += 5)
+		for (size_t i = 0; i < s->targets.len; i++)
+			for (size_t j = 0; j < s->targets.data[i]->nthreads; j++)
+				thread_let_go(s->targets.data[i]->threads[j], patience);
+	for (size_t i = 0; i < s->targets.len; i++)
+		target_free(s->targets.data[i]);
 	vec_done(&s->targets);
 	free(s->known.slots);
 	s->known = (struct id_set){0};

@@ -61,9 +61,9 @@ struct target {
 	enum target_state state;
 	int stop_signo;
 	bool stop_untold; /* its parent hasn't waited for that stop yet (see stop_is_untold) */
-	int exit_status;		/* raw wait status */
-	bool exitkill;			/* half-made: dies with torpor (restore) */
-	bool has_seccomp;		/* a thread is in a seccomp mode: no batches, see batch.h */
+	int exit_status;  /* raw wait status */
+	bool exitkill;	  /* half-made: dies with torpor (restore) */
+	bool has_seccomp; /* a thread is in a seccomp mode: no batches, see batch.h */
 	struct target_thread **threads; /* [0] is the leader */
 	size_t nthreads;
 	struct scratch *scratch; /* NULL until entered */

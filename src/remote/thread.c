@@ -58,21 +58,6 @@ static int rseq_abort(struct target_thread *th, bool *changed, struct err *err)
 	return 0;
 }
 
-#define CODE_BEFORE 48
-
-static void name_restarted(struct target_thread *th)
-{
-	struct user_regs_struct *gp = &th->saved->gp;
-	uint8_t code[CODE_BEFORE] = {0};
-	struct err err = ERR_INIT;
-
-	if ((int64_t)gp->rax != -ERESTART_RESTARTBLOCK)
-		return;
-	/* Unreadable code: then its arguments tell. */
-	ignore(target_read(th->target, raddr(gp->rip - 2 - CODE_BEFORE), code, sizeof(code), &err));
-	(void)arch_regs_name_restarted(gp, code, sizeof(code));
-}
-
 int thread_save(struct target_thread *th, struct err *err)
 {
 	bool changed;
@@ -80,7 +65,7 @@ int thread_save(struct target_thread *th, struct err *err)
 	TRY(arch_state_get(th->tid, &th->saved, err));
 	TRY(thread_ptrace(th, PTRACE_GETSIGMASK, "PTRACE_GETSIGMASK", sizeof(th->sigmask),
 			  (uint64_t)(uintptr_t)&th->sigmask, err));
-	name_restarted(th);
+	arch_regs_name_restarted(th->target, &th->saved->gp);
 	changed = arch_regs_hide_eintr(&th->saved->gp);
 	/* No system calls are allowed in a sequence. */
 	if (!arch_in_syscall(&th->saved->gp))

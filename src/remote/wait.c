@@ -66,9 +66,29 @@ static pid_t wait_shortly(pid_t tid, int *status)
 
 int thread_poll(struct target_thread *th, struct stop *ret, struct err *err)
 {
+	siginfo_t info = {0};
 	int status;
-	pid_t pid = wait_shortly(th->tid, &status);
+	pid_t pid;
 
+	/*
+	 * Only looked at, not taken: to take the report of a signal-delivery-stop would mean that
+	 * the signal is lost if we die before we hand it on.
+	 */
+	for (int i = 0; i < POLLS_BEFORE_SLEEP && !info.si_pid; i++) {
+		if (i)
+			sched_yield();
+		if (waitid(P_PID, (id_t)th->tid, &info,
+			   WSTOPPED | WEXITED | WNOHANG | WNOWAIT | __WALL) < 0 &&
+		    errno != EINTR)
+			break;
+	}
+	if (info.si_pid && info.si_code == CLD_TRAPPED) {
+		/* si_status is the upper part of what wait4() gives. */
+		stop_decode(info.si_status << 8 | 0x7f, ret);
+		if (ret->kind == STOP_SIGNAL)
+			return 1;
+	}
+	pid = wait_retry(th->tid, &status, WNOHANG);
 	if (pid == 0)
 		return 0;
 	if (pid == -ECHILD) { /* another thread's execve() took our tid away, or it was reaped */

@@ -12,6 +12,7 @@
  */
 #include "remote/arch/x86_64/agent.h"
 
+#define NR_munmap	11
 #define NR_rt_sigreturn 15
 #define NR_tgkill	234
 
@@ -44,10 +45,38 @@ finish:
 	xorl	%r12d, %r12d
 	xchgq	%r12, CLEANUP_COUNT(%rbx)
 	addq	$CLEANUP_CALLS, %rbx
-	leaq	restore(%rip), %r13
+	leaq	leave(%rip), %r13
 	jmp	run
 
-	/* For calls made one by one between two syscall stops; see remote/single.c. */
+	/*
+	 * The last one takes its frame to a place outside and unmaps this area by a `syscall; ret` of
+	 * the target, whose `ret` goes to the target's own rt_sigreturn.
+	 */
+leave:
+	leaq	agent_start + SCRATCH_SHARED + EXIT_OFFSET(%rip), %rbx
+	lock decq EXIT_USERS(%rbx)
+	jnz	restore
+	movq	EXIT_SPOT(%rbx), %rdx
+	testq	%rdx, %rdx
+	jz	restore
+	leaq	-8(%rsp), %rsi
+	movq	%rdx, %rdi
+	movq	EXIT_FRAME_LEN(%rbx), %rcx
+	cld
+	rep movsb
+	movq	EXIT_SIGRETURN(%rbx), %rax
+	movq	%rax, (%rdx)
+	movq	EXIT_FPSTATE(%rbx), %rcx
+	movq	EXIT_FPSTATE_OFF(%rbx), %rax
+	addq	%rdx, %rax
+	movq	%rax, (%rdx,%rcx)
+	movq	%rdx, %rsp
+	movq	EXIT_BASE(%rbx), %rdi
+	movq	EXIT_LEN(%rbx), %rsi
+	movl	$NR_munmap, %eax
+	jmpq	*EXIT_SYSCALL_RET(%rbx)
+
+	/* For calls made one by one between two syscall stops; see scratch.c. */
 agent_single:
 	syscall
 restore:
@@ -96,8 +125,13 @@ load_args:
 	leal	CALL_LOAD32_SHIFT(%rcx), %edx
 	btq	%rdx, %r14
 	jnc	6f
-	movq	CALL_ARGS(%rbx,%rcx,8), %rax
-	movl	(%rax), %eax
+	movq	CALL_ARGS(%rbx,%rcx,8), %rsi
+	movl	(%rsi), %eax
+	btq	$CALL_TAKE_BIT, %r14
+	jnc	7f
+	movl	$-1, %eax
+	xchgl	%eax, (%rsi)
+7:
 	movq	%rax, CALL_ARGS(%rbx,%rcx,8)
 6:
 	incl	%ecx

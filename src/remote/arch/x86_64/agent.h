@@ -47,10 +47,23 @@
 #define CALL_LOAD32_SHIFT 8
 #define CALL_LOADS	  0x3f3f
 #define CALL_MUST_BIT	  16
+#define CALL_TAKE_BIT	  17 /* 32-bit values are replaced by -1 when they are loaded */
+
+/* In the shared page: how the last thread that leaves without us unmaps all of this. */
+#define EXIT_OFFSET	 0xf00
+#define EXIT_USERS	 0 /* threads in the agent */
+#define EXIT_SPOT	 8 /* a place outside for the frame, 0: none */
+#define EXIT_FRAME_LEN	 16
+#define EXIT_FPSTATE	 24 /* in the frame: offset of the pointer, ... */
+#define EXIT_FPSTATE_OFF 32 /* ... and of what it points to */
+#define EXIT_SIGRETURN	 40
+#define EXIT_SYSCALL_RET 48
+#define EXIT_BASE	 56
+#define EXIT_LEN	 64
 
 #define CLEANUP_COUNT 0
 #define CLEANUP_CALLS 8
-#define CLEANUP_MAX   32
+#define CLEANUP_MAX   30
 
 #ifndef __ASSEMBLER__
 #include <stdint.h>
@@ -75,6 +88,14 @@ struct agent_head {
 struct agent_cleanup {
 	uint64_t count;
 	struct agent_call calls[CLEANUP_MAX];
+};
+
+struct agent_exit {
+	uint64_t users;
+	uint64_t spot, frame_len;
+	uint64_t fpstate, fpstate_off;
+	uint64_t sigreturn, syscall_ret;
+	uint64_t base, len;
 };
 
 extern const uint8_t agent_start[], agent_single[], agent_end[];

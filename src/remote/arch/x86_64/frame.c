@@ -54,6 +54,8 @@ struct frame {
 _Static_assert(offsetof(struct frame, mc) == 8 + 40, "uc_mcontext is at 40 of ucontext");
 _Static_assert(offsetof(struct frame, sigmask) == 8 + 40 + 256, "sigcontext has 256 bytes");
 
+_Static_assert(offsetof(struct frame, mc.fpstate) == FRAME_FPSTATE_POINTER, "see frame.h");
+
 /* What the kernel puts into bytes 464-511 of the legacy area (struct _fpx_sw_bytes). */
 struct fx_sw {
 	uint32_t magic1, extended_size;
@@ -167,4 +169,39 @@ void frame_enter_regs(struct user_regs_struct *regs, uint64_t ip, raddr_t at)
 	regs->rax = 15; /* rt_sigreturn */
 	regs->orig_rax = (uint64_t)-1;
 	regs->eflags &= ~(uint64_t)0x100; /* TF: its single steps are its own */
+}
+
+size_t frame_fpstate_offset(void)
+{
+	return (sizeof(struct frame) + 63) & ~(size_t)63;
+}
+
+bool frame_is_ours(const void *page)
+{
+	const struct frame *f = page;
+
+	return (f->uc_flags | UC_FP_XSTATE) ==
+		       (UC_FP_XSTATE | UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS) &&
+	       f->uc_link == 0 && f->uc_stack.sp == 0 && f->uc_stack.flags == SS_BOGUS &&
+	       f->uc_stack.size == 0;
+}
+
+bool frame_is_awaited(const struct target *t, const struct user_regs_struct *regs)
+{
+	uint64_t page = regs->rsp & ~(uint64_t)4095;
+	struct frame f;
+	struct err err = ERR_INIT;
+
+	/* The stack pointer is at the frame or behind its first word, all along. */
+	return (regs->rsp == page || regs->rsp == page + 8) &&
+	       target_read(t, raddr(page), &f, sizeof(f), &err) == 0 && frame_is_ours(&f);
+}
+
+void frame_wipe(void *buf, size_t len)
+{
+	struct frame *f = buf;
+
+	memset(buf, 0, len);
+	f->uc_flags = UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS;
+	f->uc_stack.flags = SS_BOGUS;
 }

@@ -29,7 +29,8 @@
 #include <string.h>
 #include <sys/syscall.h>
 
-#define XSAVE_MAX (16 * 1024) /* AMX needs 11 KiB */
+#define XSAVE_MAX   (16 * 1024) /* AMX needs 11 KiB */
+#define CODE_BEFORE 16		/* bytes before a `syscall` that may load its number */
 
 struct arch_state *arch_state_new(size_t xsave_len)
 {
@@ -183,27 +184,72 @@ static long nr_from_code(const uint8_t *code, size_t len)
 	return -1;
 }
 
-/* From the shape of the arguments: pointers are large, clock ids and operations small. */
-static long nr_from_args(const struct user_regs_struct *r)
+static bool is_timespec_at(const struct target *t, uint64_t va)
 {
-	if ((int32_t)r->rdi < 4096 && r->rdi == (uint64_t)(int64_t)(int32_t)r->rdi)
-		return SYS_clock_nanosleep;
-	if (r->rsi == 0 || r->rsi > 65536)
-		return SYS_nanosleep;
-	return r->r10 > 65536 && ((r->rsi & 0x7f) == 0 || (r->rsi & 0x7f) == 9) ? SYS_futex
-										: SYS_poll;
+	int64_t ts[2];
+	struct err err = ERR_INIT;
+
+	return va > 65536 && target_read(t, raddr(va), ts, sizeof(ts), &err) == 0 && ts[0] >= 0 &&
+	       ts[1] >= 0 && ts[1] < 1000000000;
 }
 
-bool arch_regs_name_restarted(struct user_regs_struct *regs, const uint8_t *code, size_t len)
+static bool is_value_at(const struct target *t, uint64_t va, uint32_t value)
 {
-	long nr;
+	uint32_t word;
+	struct err err = ERR_INIT;
 
+	return target_read(t, raddr(va), &word, sizeof(word), &err) == 0 && word == value;
+}
+
+/* From the shape of the arguments, and from what they point to. */
+static long nr_from_args(const struct target *t, const struct user_regs_struct *r)
+{
+	uint64_t op = r->rsi & ~(uint64_t)0x180; /* FUTEX_PRIVATE_FLAG, FUTEX_CLOCK_REALTIME */
+
+	if (r->rdi && r->rdi < 4096)
+		return SYS_clock_nanosleep;
+	if (r->rsi > 65536) /* neither an operation nor a count of files */
+		return r->rdi ? SYS_nanosleep : SYS_clock_nanosleep;
+	if ((op == 0 || op == 9) && r->rdi && is_timespec_at(t, r->r10) &&
+	    is_value_at(t, r->rdi, (uint32_t)r->rdx))
+		return SYS_futex;
+	if (r->rsi <= 1 && !r->rdi && is_timespec_at(t, r->rdx))
+		return SYS_clock_nanosleep;
+	return r->rsi == 0 && is_timespec_at(t, r->rdi) ? SYS_nanosleep : SYS_poll;
+}
+
+/*
+ * On its way back to user space the kernel has already made the registers ready to call
+ * restart_syscall(), but it hasn't been called yet: one step back.
+ */
+static void undo_restart(const struct target *t, struct user_regs_struct *regs)
+{
+	uint8_t insn[2];
+	struct err err = ERR_INIT;
+
+	if (regs->rax != SYS_restart_syscall ||
+	    target_read(t, raddr(regs->rip), insn, sizeof(insn), &err) < 0 || insn[0] != 0x0f ||
+	    insn[1] != 0x05)
+		return;
+	regs->rip += sizeof(insn);
+	regs->rax = (uint64_t)-ERESTART_RESTARTBLOCK;
+	if (!arch_in_syscall(regs))
+		regs->orig_rax = SYS_restart_syscall;
+}
+
+void arch_regs_name_restarted(const struct target *t, struct user_regs_struct *regs)
+{
+	uint8_t code[CODE_BEFORE] = {0};
+	struct err err = ERR_INIT;
+	long nr = -1;
+
+	undo_restart(t, regs);
 	if (!arch_in_syscall(regs) || regs->orig_rax != SYS_restart_syscall ||
 	    (int64_t)regs->rax != -ERESTART_RESTARTBLOCK)
-		return false;
-	nr = nr_from_code(code, len);
-	regs->orig_rax = (uint64_t)(nr >= 0 ? nr : nr_from_args(regs));
-	return true;
+		return;
+	if (target_read(t, raddr(regs->rip - 2 - CODE_BEFORE), code, sizeof(code), &err) == 0)
+		nr = nr_from_code(code, sizeof(code));
+	regs->orig_rax = (uint64_t)(nr >= 0 ? nr : nr_from_args(t, regs));
 }
 
 void arch_regs_rewind(struct user_regs_struct *regs)

@@ -28,9 +28,10 @@ void arch_regs_rewind(struct user_regs_struct *regs);
 /*
  * The original number of a call that the kernel restarts by itself a second time, which shows as
  * restart_syscall(): its number goes to orig_rax (the kernel doesn't use that when it restarts).
- * `code` is what stands before the `syscall` instruction. True if regs were changed.
+ * It is found by the code before the `syscall` instruction, or else by the arguments. What was
+ * about to call restart_syscall() becomes what is still inside the interrupted call.
  */
-bool arch_regs_name_restarted(struct user_regs_struct *regs, const uint8_t *code, size_t len);
+void arch_regs_name_restarted(const struct target *t, struct user_regs_struct *regs);
 /*
  * epoll_wait() and some others return EINTR at any interruption, ours included: makes the kernel
  * restart them as it does with others. True if regs were changed.

@@ -79,13 +79,19 @@ static int check_version(const InventoryEntry *e, struct err *err)
 	return err_hint(err, "use the version of torpor that made these images");
 }
 
-static int check_plugins(const InventoryEntry *e, struct err *err)
+/* A plugin that took part in the dump has left files that only it can read. */
+static int check_plugins(const InventoryEntry *e, struct arena *a, struct err *err)
 {
+	const char *names = "";
+
 	if (!e->plugins_entry || !e->plugins_entry->n_plugins)
 		return 0;
-	return err_refuse(err, "dump without the devices that need it",
-			  "the images need the plugin %s, and torpor has none",
-			  e->plugins_entry->plugins[0]);
+	for (size_t i = 0; i < e->plugins_entry->n_plugins; i++)
+		names = arena_printf(a, "%s%s%s", names, i ? ", " : "",
+				     e->plugins_entry->plugins[i]);
+	return err_refuse(err, "dump without the devices that need them",
+			  "inventory.img: these images need plugins that torpor doesn't have: %s",
+			  names);
 }
 
 static void take_ids(const TaskKobjIdsEntry *ids, struct inventory *ret)
@@ -114,9 +120,16 @@ int inventory_read(const struct img_dir *dir, struct arena *a, struct inventory 
 	}
 	TRY(got);
 	TRY(check_version(e, err));
-	TRY(check_plugins(e, err));
+	TRY(check_plugins(e, a, err));
 	if (!e->has_fdinfo_per_id || !e->fdinfo_per_id)
 		return err_input(err, "inventory.img: the images are too old (no fdinfo per id)");
+	if (e->allow_uprobes)
+		return err_refuse(
+			err, "end the tracing of the program before the dump",
+			"inventory.img: allow_uprobes: the program was dumped with uprobes, "
+			"which isn't supported");
+	if (e->has_root_cg_set && !e->root_cg_set)
+		return err_input(err, "inventory.img: root_cg_set: 0");
 	if (e->root_ids)
 		take_ids(e->root_ids, ret);
 	return 0;

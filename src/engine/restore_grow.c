@@ -56,6 +56,8 @@ static int start_build(struct restore *r, struct err *err)
 	uint64_t hole;
 	size_t n = 0;
 
+	/* The end of torpor isn't what the root's parent death signal is about. */
+	opts.orphan_root = r->o->detached && r->tasks[0].props->parent_death;
 	for (size_t i = 0; i < r->plan.ntasks; i++)
 		if (r->tasks[i].mem)
 			all[n++] = r->tasks[i].mem;

@@ -153,16 +153,20 @@ static int half_made_open(struct build *b, pid_t pid, struct target *parent, str
 
 /*
  * A child that bears the root and ends at once. Otherwise the end of torpor would be the death of
- * the root's parent, and a program that asked for a signal at that would get it.
+ * the root's parent, and a program that asked for a signal at that would get it. Torpor itself
+ * mustn't be the one who adopts it.
  */
 static pid_t clone_by_deputy(const struct build *b, struct clone_args *args)
 {
 	struct clone_args plain = {.exit_signal = SIGCHLD};
 	pid_t *ret, pid, deputy;
+	int adopts = 0;
 
 	ret = mmap(NULL, sizeof(*ret), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (ret == MAP_FAILED)
 		return -errno;
+	prctl(PR_GET_CHILD_SUBREAPER, &adopts);
+	prctl(PR_SET_CHILD_SUBREAPER, 0);
 	deputy = sys_clone3(&plain, sizeof(plain));
 	if (deputy == 0) {
 		pid = sys_clone3(args, sizeof(*args));
@@ -173,6 +177,7 @@ static pid_t clone_by_deputy(const struct build *b, struct clone_args *args)
 	}
 	if (deputy > 0)
 		(void)sys_wait(deputy, NULL, 0);
+	prctl(PR_SET_CHILD_SUBREAPER, adopts);
 	pid = deputy < 0 ? deputy : *ret;
 	munmap(ret, sizeof(*ret));
 	return pid ? pid : -ECHILD; /* killed before it could do anything */

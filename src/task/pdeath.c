@@ -2,7 +2,8 @@
 /*
  * Parent death signal of a thread (task_struct.pdeath_signal), by prctl of the thread. Every
  * change of ids clears it, so it is set after the credentials. The parent thread that it watches
- * is the one that cloned the task: the restored parent's leader.
+ * is the one that cloned the task: the restored parent's leader; for the root of a tree it would be
+ * torpor, whose end mustn't count (build_opts.orphan_root).
  */
 #include "task/part.h"
 
@@ -39,6 +40,7 @@ static int pdeath_load(struct rthread *r, const CoreEntry *core, struct err *err
 		return err_input(err, "parent death signal %u, there are %d",
 				 core->thread_core->pdeath_sig, SIG_MAX);
 	r->pdeath_sig = (int)core->thread_core->pdeath_sig;
+	r->rt->parent_death |= r->pdeath_sig != 0;
 	return 0;
 }
 

@@ -37,6 +37,7 @@ struct rtask {
 	int stop_signo;	  /* of a stopped one */
 	bool stop_untold; /* ... and its parent is still to hear of it */
 	bool child_subreaper;
+	bool parent_death; /* a thread wants a signal when the parent ends */
 	char comm[16];
 	size_t nthreads;
 	struct rthread **threads; /* private to task/; [0] leader */

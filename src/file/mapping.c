@@ -7,9 +7,9 @@
  * st_dev of stat() on every file system (overlayfs, btrfs), so both pairs are remembered, and each
  * file is looked at once for the whole tree, however many tasks map it.
  */
-
 #include "base/log.h"
 #include "base/parse.h"
+#include "file/memfd.h"
 #include "file/path.h"
 #include "file/reg.h"
 
@@ -115,6 +115,82 @@ static int mapping_flags(struct fdesc *d, int64_t *ret, struct err *err)
 	return 0;
 }
 
+static bool is_mapped_file(const struct stat *st, const struct vma *v)
+{
+	return st->st_ino == v->ino && st->st_dev == v->dev;
+}
+
+/* A descriptor of the task for the file of this mapping: -1 if it has none. */
+static int find_fd(const struct target *t, const struct vma *v)
+{
+	auto_closedir DIR *dir = NULL;
+	struct stat st;
+	int fd = openat(t->proc, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC), n;
+
+	if (fd < 0 || !(dir = fdopendir(fd))) {
+		fd_close(fd);
+		return -1;
+	}
+	for (struct dirent *e; (e = readdir(dir));)
+		if (e->d_name[0] != '.' && fstatat(dirfd(dir), e->d_name, &st, 0) == 0 &&
+		    is_mapped_file(&st, v) && parse_int(e->d_name, &n) == 0)
+			return n;
+	return -1;
+}
+
+/*
+ * In a user namespace map_files can be listed, but its links may not be followed. What remains is
+ * the name that maps shows (the inode tells whether it is still right), /proc/PID/exe, and
+ * descriptors of the task. d->o becomes the way that was found. -ENOENT, without err, for none.
+ */
+static int open_otherwise(struct files *f, struct fdesc *d, const struct vma *v, struct err *err)
+{
+	struct target *t = d->o.t;
+	auto_close int fd = -EBADF;
+	struct stat st;
+	int n;
+
+	if (v->path && v->path[0] == '/') {
+		fd = openat(f->root, path_rel(v->path), O_PATH | O_NOFOLLOW | O_CLOEXEC);
+		if (fd >= 0 && fstat(fd, &st) == 0 && st.st_ino == v->ino && S_ISREG(st.st_mode))
+			return TAKE_FD(fd);
+	}
+	if (fstatat(t->proc, "exe", &st, 0) == 0 && is_mapped_file(&st, v)) {
+		d->o = (struct origin){.t = t, .fd = {-1}, .link = "exe"};
+		return origin_open(&d->o, err);
+	}
+	n = find_fd(t, v);
+	if (n < 0)
+		return -ENOENT;
+	d->o = (struct origin){.t = t, .fd = {n}};
+	return origin_open(&d->o, err);
+}
+
+/* Opens it as d->local; -EBADF there and *ret_id set: an entry was made without a descriptor. */
+static int open_mapped(struct files *f, struct fdesc *d, const struct vma *v, uint32_t *ret_id,
+		       struct err *err)
+{
+	struct err denied = ERR_INIT;
+	int r = origin_open(&d->o, &denied);
+
+	if (r == -EPERM || r == -EACCES) {
+		r = open_otherwise(f, d, v, err);
+		if (r == -ENOENT && err->code == 0 && vma_is(v, VMA_AREA_MEMFD))
+			return memfd_dump_mapped(f, d->o.t, v, ret_id, err);
+	}
+	if (r >= 0) {
+		d->local = r;
+		return 0;
+	}
+	if (err->code < 0)
+		return r;
+	*err = denied;
+	if (denied.kind == ERR_PERM)
+		err_hint(err, "run torpor with CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN outside of "
+			      "user namespaces");
+	return err->code;
+}
+
 static int dump_mapping(struct files *f, struct fdesc *d, struct vma *v, struct err *err)
 {
 	struct seen *s = v->path ? seen_find(f, v->dev, v->ino, v->path) : NULL;
@@ -125,9 +201,11 @@ static int dump_mapping(struct files *f, struct fdesc *d, struct vma *v, struct 
 		v->shmid = s->id;
 		return 0;
 	}
-	d->local = origin_open(&d->o, err);
-	if (d->local < 0)
-		return d->local;
+	TRY(open_mapped(f, d, v, &id, err));
+	if (d->local < 0) {
+		v->shmid = id;
+		return 0;
+	}
 	TRY(dump_path(f, d, &id, err));
 	if (v->path && !seen_find(f, v->dev, v->ino, v->path))
 		seen_add(f, v->dev, v->ino, arena_str(f->a, v->path), id);

@@ -8,7 +8,7 @@
  * description, and each mapped inode, is an entry of files.img. Seals come last at the restore:
  * they forbid what is needed to fill and map the inode.
  */
-#include "file/kind.h"
+#include "file/memfd.h"
 
 #include "base/log.h"
 #include "base/parse.h"
@@ -30,10 +30,17 @@
 
 /* ------------------------------------------------------------------ dump */
 
+/* A part of the object that a task has mapped. */
+struct extent {
+	const struct target *t;
+	uint64_t at, off, len;
+};
 struct memfd {
 	struct origin o;
 	struct stat st;
 	MemfdInodeEntry e;
+	uint32_t mapped_id;	    /* not 0: the file id of mappings, and there is no descriptor */
+	VEC(struct extent) extents; /* then */
 };
 struct memfds {
 	dev_t dev; /* of the kernel's own shmem mount */
@@ -151,6 +158,99 @@ static int memfd_dump(struct files *f, const struct fdesc *d, uint32_t id, struc
 	return 0;
 }
 
+int memfd_dump_mapped(struct files *f, struct target *t, const struct vma *v, uint32_t *ret_id,
+		      struct err *err)
+{
+	const struct extent x = {.t = t, .at = v->start, .off = v->pgoff, .len = v->end - v->start};
+	struct fdesc d = {.o = {.t = t, .fd = {-1}}, .local = -EBADF, .name = v->path};
+	struct memfd m = {0};
+	MemfdFileEntry *e = arena_new_of(f->a, MemfdFileEntry);
+
+	vec_foreach (known, &memfds_get(f)->all) {
+		if (known->st.st_ino == v->ino && known->st.st_dev == v->dev && known->mapped_id) {
+			*vec_push(&known->extents) = x;
+			known->e.size = MAX(known->e.size, x.off + x.len);
+			*ret_id = known->mapped_id;
+			return 0;
+		}
+	}
+	if (fstat(t->proc, &m.st) < 0) /* who owns the process most likely made it */
+		return err_sys(err, -errno, "stat /proc/%d", t->pid);
+	m.o = d.o;
+	m.st.st_dev = v->dev;
+	m.st.st_ino = v->ino;
+	memfd_inode_entry__init(&m.e);
+	m.e.name = inode_name(f, &d);
+	m.e.uid = m.st.st_uid;
+	m.e.gid = m.st.st_gid;
+	m.e.size = x.off + x.len;
+	m.e.shmid = new_shmid(f->memfds, v->ino);
+	m.e.seals = F_SEAL_SEAL;
+	m.e.inode_id = f->memfds->all.len + 1;
+	m.e.has_mode = true;
+	m.e.mode = S_IFREG | 0777;
+	*vec_push(&m.extents) = x;
+	memfd_file_entry__init(e);
+	e->id = m.mapped_id = files_new_id(f);
+	e->fown = files_fown(f, &(struct fown){0});
+	e->inode_id = (uint32_t)m.e.inode_id;
+	files_entry(f, FD_TYPES__MEMFD, e->id)->memfd = e;
+	*vec_push(&f->memfds->all) = m;
+	*ret_id = e->id;
+	return 0;
+}
+
+#define COPY_CHUNK 65536u
+
+static bool is_zero(const uint8_t *p, size_t len)
+{
+	return p[0] == 0 && !memcmp(p, p + 1, len - 1);
+}
+
+/* What lies behind the object's end can't be read: it isn't there. */
+static int copy_extent(const struct extent *x, int fd, struct err *err)
+{
+	uint8_t buf[COPY_CHUNK];
+
+	for (uint64_t done = 0; done < x->len;) {
+		size_t n = (size_t)MIN(x->len - done, sizeof(buf));
+		struct err ignored = ERR_INIT;
+
+		if (target_peek(x->t, raddr(x->at + done), buf, n, &ignored) < 0) {
+			if (ignored.kind == ERR_GONE)
+				return err_gone(err, "%s", ignored.text);
+			n = (size_t)getpagesize();
+			ignored = ERR_INIT;
+			if (target_peek(x->t, raddr(x->at + done), buf, n, &ignored) < 0)
+				memset(buf, 0, n);
+		}
+		if (!is_zero(buf, n) && pwrite(fd, buf, n, (off_t)(x->off + done)) != (ssize_t)n)
+			return err_sys(err, -errno, "copy shared memory");
+		done += n;
+	}
+	return 0;
+}
+
+/* A copy of what the tasks have mapped of it, each part once. */
+static int copy_mapped(const struct memfd *m, struct err *err)
+{
+	auto_close int fd = memfd_create("torpor", MFD_CLOEXEC);
+
+	if (fd < 0 || ftruncate(fd, (off_t)m->e.size) < 0)
+		return err_sys(err, -errno, "memfd_create");
+	for (size_t i = 0; i < m->extents.len; i++) {
+		const struct extent *x = &m->extents.data[i];
+		bool again = false;
+
+		for (size_t k = 0; k < i; k++)
+			again |= m->extents.data[k].off == x->off &&
+				 m->extents.data[k].len == x->len;
+		if (!again)
+			TRY(copy_extent(x, fd, err));
+	}
+	return TAKE_FD(fd);
+}
+
 static int memfd_dump_finish(struct files *f, struct mem_stats *stats, struct err *err)
 {
 	auto_img_writer struct img_writer *w = NULL;
@@ -160,7 +260,8 @@ static int memfd_dump_finish(struct files *f, struct mem_stats *stats, struct er
 		auto_close int fd = -EBADF;
 
 		TRY(img_put(w, &m->e.base, err));
-		fd = origin_open_read(&m->o, err);
+		fd = m->mapped_id ? copy_mapped(m, err) : origin_open_read(&m->o, err);
+		vec_done(&m->extents);
 		if (fd < 0 || shmem_dump(f->dir, fd, m->e.shmid, m->e.size, stats, err) < 0)
 			return err_in(err, "pid %d (%s): shared memory %s", m->o.t->pid,
 				      m->o.t->comm, m->e.name);
@@ -227,13 +328,35 @@ static int memfd_load(struct rfiles *f, struct rfile *rf, struct err *err)
 	return rfile_load_fown(rf, e->fown, err);
 }
 
+/*
+ * A descriptor of a MAP_SHARED | MAP_ANONYMOUS object comes from /proc/self/map_files, which isn't
+ * for user namespaces. A memfd of that name is the same but for what maps shows.
+ */
+static int create_anon(const MemfdInodeEntry *e, struct err *err)
+{
+	struct err denied = ERR_INIT;
+	int fd = shmem_create_anon(e->size, &denied);
+
+	if (fd != -EPERM && fd != -EACCES) {
+		*err = denied;
+		return fd;
+	}
+	log_info("anonymous shared memory %u becomes a memfd: %s", e->shmid, denied.text);
+	fd = memfd_create(e->name, MFD_CLOEXEC);
+	if (fd < 0 || ftruncate(fd, (off_t)e->size) < 0) {
+		fd_close(fd);
+		return err_sys(err, -errno, "memfd_create(%s)", e->name);
+	}
+	return fd;
+}
+
 static int create(const MemfdInodeEntry *e, struct err *err)
 {
 	unsigned int flags = MFD_CLOEXEC | e->hugetlb_flag, exec = MFD_EXEC;
 	int fd;
 
 	if (is_anon(e))
-		return shmem_create_anon(e->size, err);
+		return create_anon(e, err);
 	/* Without MFD_ALLOW_SEALING the kernel sets exactly F_SEAL_SEAL. */
 	if (e->seals != F_SEAL_SEAL)
 		flags |= MFD_ALLOW_SEALING;

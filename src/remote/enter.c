@@ -168,6 +168,18 @@ static bool is_leftover(const struct target *t, const struct proc_map *code,
 	       memcmp(buf, agent_start, len) == 0;
 }
 
+/* A handler of the target may still run on its stack room (see agent.S): then it stays. */
+static void leftover_note(struct target *t, const struct proc_map *code)
+{
+	for (size_t i = 0; i < t->nthreads; i++) {
+		const struct user_regs_struct *gp = &t->threads[i]->saved->gp;
+
+		if (gp->rip - code->start < SCRATCH_LEN || gp->rsp - code->start < SCRATCH_LEN)
+			return;
+	}
+	t->scratch->leftover = raddr(code->start);
+}
+
 static int survey(struct target_thread *th, struct err *err)
 {
 	struct target *t = th->target;
@@ -181,7 +193,7 @@ static int survey(struct target_thread *th, struct err *err)
 		if (proc_parse_map(line, &m) < 0)
 			continue;
 		if (before.perms[2] == 'x' && is_leftover(t, &before, &m))
-			t->scratch->leftover = raddr(before.start);
+			leftover_note(t, &before);
 		before = m;
 		if (strcmp(m.name, "[stack]") == 0)
 			stack = m;

@@ -544,6 +544,24 @@ static void release_all(struct seizer *s)
 	s->known = (struct id_set){0};
 }
 
+/* A zombie that was seen before its parent stood still can have been reaped in between. */
+static int drop_reaped(struct seizer *s, struct err *err)
+{
+	for (size_t i = 0; i < s->targets.len; i++) {
+		struct target *t = s->targets.data[i];
+		struct err why = ERR_INIT;
+
+		if (t->state != TARGET_ZOMBIE || target_refresh(t, &why) == 0)
+			continue;
+		if (why.kind != ERR_GONE) {
+			*err = why;
+			return why.code;
+		}
+		t->died = true;
+	}
+	return drop_died(s, err);
+}
+
 static int seize_once(struct seizer *s, struct err *err)
 {
 	int r;
@@ -553,6 +571,7 @@ static int seize_once(struct seizer *s, struct err *err)
 		r = settle(s, err);
 		TRY(r);
 	} while (r > 0);
+	TRY(drop_reaped(s, err));
 	for (size_t i = 0; i < s->targets.len; i++)
 		TRY(target_describe(s->targets.data[i], err));
 	return 0;

@@ -322,6 +322,7 @@ static void *worker_main(void *arg)
 {
 	size_t i = (size_t)arg;
 
+	busy->workers[i].tid = (pid_t)syscall(SYS_gettid);
 	while (!busy->quit) {
 		workers[i].fn(&busy->workers[i]);
 		busy->workers[i].rounds++;
@@ -415,6 +416,27 @@ void busy_rounds(const struct busy *b, unsigned long *rounds)
 		rounds[i] = b->workers[i].rounds;
 }
 
+/* What the kernel says of a thread that doesn't get on. */
+static void print_thread(pid_t tid)
+{
+	static const char *const files[] = {"stat", "syscall", "wchan"};
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		char path[64], text[512];
+		FILE *f;
+		size_t n = 0;
+
+		snprintf(path, sizeof(path), "/proc/%d/%s", tid, files[i]);
+		f = fopen(path, "r");
+		if (f) {
+			n = fread(text, 1, sizeof(text) - 1, f);
+			fclose(f);
+		}
+		text[n] = '\0';
+		printf("  %s: %s%s", files[i], text, n && text[n - 1] == '\n' ? "" : "\n");
+	}
+}
+
 unsigned long busy_check(const struct busy *b, const unsigned long *last)
 {
 	unsigned long bad = 0;
@@ -425,8 +447,10 @@ unsigned long busy_check(const struct busy *b, const unsigned long *last)
 		if (w->failures)
 			printf("%s: %lu failures in %lu rounds: %s\n", w->name, w->failures,
 			       w->rounds, w->failure);
-		if (last && w->rounds == last[i])
+		if (last && w->rounds == last[i]) {
 			printf("%s: stuck in round %lu\n", w->name, w->rounds);
+			print_thread(w->tid);
+		}
 		bad += w->failures + (last && w->rounds == last[i]);
 	}
 	return bad;

@@ -15,6 +15,7 @@
 struct busy_worker {
 	_Atomic unsigned long rounds;
 	_Atomic unsigned long failures;
+	pid_t tid;
 	char name[24];
 	char failure[100]; /* the first one */
 };

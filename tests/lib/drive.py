@@ -19,6 +19,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 import snapshot  # noqa: E402
@@ -155,7 +156,7 @@ class Test:
             raise Skip("\n".join(self.said("SKIP"))[5:] or "no reason given")
         failed = self.said("FAIL")
         if failed or status != 0:
-            how = f"exit status {status}" if status >= 0 else signal.Signals(-status).name
+            how = f"exit status {status}" if status >= 0 else f"signal {-status}"
             raise Failure("\n".join([f"the program ended with {how}", *failed[:20]]))
         if not self.said("PASS"):
             raise Failure("the program ended without its PASS")
@@ -413,6 +414,8 @@ def main():
         result = {"verdict": "skipped", "text": str(skip)}
     except (Failure, OSError) as failure:
         result["text"] = str(failure)
+    except Exception:  # our own mistake
+        result["text"] = traceback.format_exc()
     finally:
         if test:
             test.clean_up()

@@ -56,14 +56,13 @@ static void in_pause(struct blocked *b)
 
 static void in_sigsuspend(struct blocked *b)
 {
-	sigset_t set, now;
+	sigset_t set, others, now;
 	int r;
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGUSR1);
-	MUST(pthread_sigmask(SIG_BLOCK, &set, NULL) == 0);
-	sigemptyset(&set);
-	r = sigsuspend(&set);
+	MUST(pthread_sigmask(SIG_BLOCK, &set, &others) == 0);
+	r = sigsuspend(&others);
 	CHECK(r < 0 && errno == EINTR && heard == SIGUSR1, "sigsuspend: %d, errno %d, signal %d", r,
 	      errno, heard);
 	MUST(pthread_sigmask(SIG_BLOCK, NULL, &now) == 0);

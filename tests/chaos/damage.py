@@ -5,9 +5,10 @@
 One dump of a small tree (damage_target.c). Then, again and again, a copy with one image cut off
 at some byte, or with a few random bytes changed, is restored:
 
-- one that is cut off must be refused;
-- one with changed bytes may be refused, or be restored where the bytes didn't matter (the
-  programs are left stopped then, and are killed: nothing is known about what they would do).
+- as it is, with the sums of integrity.img: must be refused;
+- without that file, as another engine's images are: one that is cut off may be restored if the cut
+  left whole records, one with changed bytes where these didn't matter (the programs are left stopped
+  then, and are killed: nothing is known about what they would do).
 
 After each: torpor didn't die of a signal or a sanitizer, it ended in time, and processes, mounts
 and files are as before. pages-*.img hold bytes of which each value is right, so they are cut
@@ -20,6 +21,7 @@ off but not changed.
 
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -33,6 +35,8 @@ CUTS = os.environ.get("TORPOR_DAMAGE_CUTS", "6")
 FLIPS = int(os.environ.get("TORPOR_DAMAGE_FLIPS", "100"))
 SEED = int(os.environ.get("TORPOR_DAMAGE_SEED", "1"))
 HANG = 30  # seconds
+SUMS = "integrity.img"
+LOGS = re.compile(r"/work/(restore.log|stats-restore)$")
 SIGNS_OF_A_CRASH = ("AddressSanitizer", "UndefinedBehaviorSanitizer", "runtime error:",
                     "LeakSanitizer", "Assertion", "stack smashing", "buffer overflow detected")
 
@@ -52,13 +56,12 @@ def dump_target(t):
 
 def machine(t):
     """What must be the same after a failed restore."""
-    files = []
-    for place in (t.dir, "/dev/shm", "/tmp", "/run"):
-        files += [os.path.join(place, name) for name in os.listdir(place)
-                  if place == t.dir or "torpor" in name]
+    files = [os.path.join(top, name) for top, dirs, names in os.walk(t.dir)
+             for name in dirs + names if not name.startswith("failed-")]
+    files += [os.path.join("/run", name) for name in os.listdir("/run") if "torpor" in name]
     return {"processes": sorted(p for p in tree_of(os.getpid())[1:]),
             "mounts": read("/proc/self/mountinfo"),
-            "files": sorted(f for f in files if not f.startswith("/tmp/torpor-"))}
+            "files": sorted(f for f in files if not LOGS.search(f) and "/failed-" not in f)}
 
 
 class Damage:
@@ -71,13 +74,13 @@ class Damage:
         self.counts = {"refused": 0, "restored": 0}
         self.complaints = []
 
-    def prepare(self, name, data):
+    def prepare(self, name, data, summed):
         """A set that shares all images but one with the original."""
         for directory in (self.set, self.work):
             shutil.rmtree(directory, ignore_errors=True)
             os.mkdir(directory)
         for image in os.listdir(self.images):
-            if image.endswith(".img") and image != name:
+            if image.endswith(".img") and image != name and (summed or image != SUMS):
                 os.link(os.path.join(self.images, image), os.path.join(self.set, image))
         with open(os.path.join(self.set, name), "wb") as f:
             f.write(data)
@@ -141,17 +144,22 @@ class Damage:
             lengths = {0, len(data) - 1,
                        *self.random.sample(lengths, max(0, int(CUTS) - 2))}
         for length in sorted(lengths):
-            self.prepare(name, data[:length])
-            self.restore(f"{name} cut off at {length} of {len(data)}", may_succeed=False)
+            for summed in (True, False):
+                self.prepare(name, data[:length], summed)
+                self.restore(f"{name} cut off at {length} of {len(data)}", may_succeed=not summed)
 
     def flip(self, number):
-        name = self.random.choice([n for n in self.image_names() if not n.startswith("pages-")])
+        summed = number % 4 == 0
+        name = self.random.choice([n for n in self.image_names()
+                                   if not n.startswith("pages-") and (summed or n != SUMS)])
         data = bytearray(self.original(name))
         places = sorted(self.random.sample(range(len(data)), min(len(data), self.random.randint(1, 4))))
         for place in places:
             data[place] ^= self.random.randint(1, 255)
-        self.prepare(name, bytes(data))
-        self.restore(f"set {number}: {name} changed at {places}", may_succeed=True)
+        self.prepare(name, bytes(data), summed)
+        # In another inventory's name the sums belong to another dump, and are left alone.
+        self.restore(f"set {number}: {name} changed at {places}",
+                     may_succeed=not summed or name == "inventory.img")
 
 
 def test(t):

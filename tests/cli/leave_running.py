@@ -16,7 +16,7 @@ for s in (signal.SIGCONT, signal.SIGCHLD, signal.SIGURG, signal.SIGWINCH):
     signal.signal(s, lambda n, _: seen.append(n))
 n = 0
 begin = time.monotonic()
-with open("counter", "a", buffering=1) as f:
+with open("counter", "w", buffering=1) as f:
     while True:
         n += 1
         f.write(f"{n} {seen}\\n")

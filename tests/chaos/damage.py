@@ -15,7 +15,7 @@ and files are as before. pages-*.img hold bytes of which each value is right, so
 off but not changed.
 
   TORPOR_DAMAGE_CUTS=N|all     places per image (default 6)
-  TORPOR_DAMAGE_FLIPS=N        sets with changed bytes (default 100)
+  TORPOR_DAMAGE_FLIPS=N        sets with changed bytes (default 1000)
   TORPOR_DAMAGE_SEED=N         another sequence
 """
 
@@ -32,7 +32,7 @@ sys.path.insert(0, os.path.join(HERE, "..", "lib"))
 from freeze import Failure, Skip, expect, kill_tree, read, reap, run, tree_of, wait_for  # noqa: E402
 
 CUTS = os.environ.get("TORPOR_DAMAGE_CUTS", "6")
-FLIPS = int(os.environ.get("TORPOR_DAMAGE_FLIPS", "100"))
+FLIPS = int(os.environ.get("TORPOR_DAMAGE_FLIPS", "1000"))
 SEED = int(os.environ.get("TORPOR_DAMAGE_SEED", "1"))
 HANG = 30  # seconds
 SUMS = "integrity.img"

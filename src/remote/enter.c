@@ -281,6 +281,33 @@ static int exit_write(struct target_thread *th, struct err *err)
 			    err);
 }
 
+/*
+ * The data part. A program at its RLIMIT_DATA can't have more private writable memory; shared
+ * memory doesn't count.
+ */
+static int make_writable(struct target_thread *th, const struct call_site *site, struct err *err)
+{
+	struct target *t = th->target;
+	const uint64_t at = t->scratch->base.va + SCRATCH_SLOT(0);
+	const uint64_t len = SCRATCH_LEN - SCRATCH_SLOT(0), prot = PROT_READ | PROT_WRITE;
+	struct agent_call protect = {.nr = SYS_mprotect, .args = {at, len, prot}};
+	struct agent_call shared = {
+		.nr = SYS_mmap,
+		.args = {at, len, prot, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, (uint64_t)-1},
+	};
+	struct agent_call undo = {.nr = SYS_munmap, .args = {t->scratch->base.va, SCRATCH_LEN}};
+
+	TRY(site_call(th, site, &protect, err));
+	if (protect.ret != -ENOMEM)
+		shared.ret = protect.ret;
+	else
+		TRY(site_call(th, site, &shared, err));
+	if (shared.ret >= 0 || shared.ret <= -4096)
+		return 0;
+	TRY(site_call(th, site, &undo, err));
+	return scratch_failed(t, &protect, err);
+}
+
 /* Never writable and executable at once: that may be forbidden (PR_SET_MDWE). */
 static int map_area(struct target_thread *th, const struct call_site *site, struct err *err)
 {
@@ -291,19 +318,13 @@ static int map_area(struct target_thread *th, const struct call_site *site, stru
 		.args = {0, SCRATCH_LEN, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS,
 			 (uint64_t)-1},
 	};
-	struct agent_call protect = {.nr = SYS_mprotect};
 
 	TRY(site_call(th, site, &map, err));
 	if (map.ret < 0 && map.ret > -4096)
 		return scratch_failed(t, &map, err);
 	s->base = raddr((uint64_t)map.ret);
 	TRY(agent_install(t, s->base, err));
-	protect.args[0] = s->base.va + SCRATCH_SLOT(0);
-	protect.args[1] = SCRATCH_LEN - SCRATCH_SLOT(0);
-	protect.args[2] = PROT_READ | PROT_WRITE;
-	TRY(site_call(th, site, &protect, err));
-	if (protect.ret < 0)
-		return scratch_failed(t, &protect, err);
+	TRY(make_writable(th, site, err));
 	return exit_write(th, err);
 }
 

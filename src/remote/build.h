@@ -14,7 +14,8 @@ struct build_opts {
 	raddr_t scratch; /* where the agent lives: free in every address space of the tree */
 	size_t scratch_len;
 	int mailbox; /* fd number of the mailbox in every task; above every fd of the tree */
-	/* The root isn't torpor's child but that of whoever adopts orphans (not with CLONE_PARENT). */
+	/* The root isn't torpor's child but that of whoever adopts orphans (not with CLONE_PARENT).
+	 */
 	bool orphan_root;
 };
 

@@ -473,35 +473,6 @@ static int target_describe(struct target *t, struct err *err)
 	return 0;
 }
 
-/* Depth first, parents before children, siblings as the kernel lists them. */
-static void order_tree(struct seizer *s, struct target_tree *tree)
-{
-	size_t n = s->targets.len, top = 0;
-	struct target **stack = xcalloc(n, sizeof(*stack));
-	bool *done = xcalloc(n, sizeof(*done));
-
-	tree->targets = xcalloc(n, sizeof(*tree->targets));
-	tree->n = 0;
-	stack[top++] = s->targets.data[0];
-	done[0] = true;
-	while (top) {
-		struct target *t = tree->targets[tree->n++] = stack[--top];
-
-		for (size_t i = n; i-- > 1;) {
-			if (done[i] || s->targets.data[i]->ppid != t->pid)
-				continue;
-			done[i] = true;
-			stack[top++] = s->targets.data[i];
-		}
-	}
-	/* A parent that died between two looks: its children belong to the root's side. */
-	for (size_t i = 1; i < n; i++)
-		if (!done[i])
-			tree->targets[tree->n++] = s->targets.data[i];
-	free(stack);
-	free(done);
-}
-
 /*
  * PTRACE_DETACH needs a stop. A thread that hasn't stopped yet mostly does so at once; one in
  * vfork() stays traced (and is ours at the next attempt), at the latest until we exit.
@@ -562,11 +533,31 @@ static int drop_reaped(struct seizer *s, struct err *err)
 	return drop_died(s, err);
 }
 
+/*
+ * With a freezer cgroup all of the tree stands still while it is walked for the first time. Frozen
+ * tasks don't answer: thawed, they go straight to the stop that was asked for.
+ */
+static int interrupt_frozen(struct seizer *s, struct err *err)
+{
+	const char *dir = s->opts->freeze_cgroup;
+	struct err why = ERR_INIT;
+	int r;
+
+	if (!s->refreeze)
+		TRY(freezer_freeze(dir, s->opts->timeout_ms, err));
+	r = interrupt_tree(s, err);
+	if (freezer_thaw(dir, &why) < 0 && r >= 0) {
+		*err = why;
+		r = why.code;
+	}
+	return r;
+}
+
 static int seize_once(struct seizer *s, struct err *err)
 {
 	int r;
 
-	TRY(interrupt_tree(s, err));
+	TRY(s->opts->freeze_cgroup ? interrupt_frozen(s, err) : interrupt_tree(s, err));
 	do {
 		r = settle(s, err);
 		TRY(r);
@@ -589,6 +580,16 @@ int tree_seize(pid_t root, const struct seize_opts *opts, struct target_tree *re
 	struct seizer s = {.opts = opts, .root = root, .gadgets = gadgets_new()};
 	int r, pause_ms = 1;
 
+	if (opts->freeze_cgroup) {
+		bool frozen = false;
+
+		r = freezer_is_frozen(opts->freeze_cgroup, &frozen, err);
+		if (r < 0) {
+			gadgets_unref(s.gadgets);
+			return r;
+		}
+		s.refreeze = frozen ? xstrdup(opts->freeze_cgroup) : NULL;
+	}
 	s.deadline_ms = opts->timeout_ms ? now_ms() + (uint64_t)opts->timeout_ms : 0;
 	for (;;) {
 		r = seize_once(&s, err);
@@ -603,98 +604,18 @@ int tree_seize(pid_t root, const struct seize_opts *opts, struct target_tree *re
 		pause_ms = MIN(pause_ms * 2, 100);
 	}
 	if (r >= 0) {
-		order_tree(&s, ret);
+		tree_order(s.targets.data, s.targets.len, ret);
 		ret->refreeze = TAKE_PTR(s.refreeze);
 		vec_done(&s.targets);
 		free(s.known.slots);
 	} else {
+		struct err ignored = ERR_INIT; /* the first one counts */
+
+		if (s.refreeze)
+			ignore(freezer_request(s.refreeze, &ignored));
 		release_all(&s);
 	}
 	gadgets_unref(s.gadgets);
 	free(s.refreeze);
 	return r;
-}
-
-static void keep_first(struct err *first, const struct err *next)
-{
-	if (!first->code && next->code)
-		*first = *next;
-	else if (next->code)
-		log_warn("%s", next->text);
-}
-
-static void target_detach(struct target *t, bool stop, struct err *err)
-{
-	struct err why = ERR_INIT;
-
-	/* Queued while all its threads are held: none of them runs an instruction before it. */
-	if ((stop || t->stop_again) && !t->died && t->state == TARGET_ALIVE)
-		(void)sys_pidfd_send_signal(t->pidfd, SIGSTOP); /* fails if it is dead */
-	for (size_t i = 0; i < t->nthreads; i++)
-		if (t->threads[i]->seized &&
-		    thread_resume(t->threads[i], RESUME_DETACH, 0, &why) < 0) {
-			keep_first(err, &why);
-			why = ERR_INIT;
-		}
-}
-
-static void kill_all(const struct target_tree *tree)
-{
-	for (size_t i = 0; i < tree->n; i++) {
-		const struct target *t = tree->targets[i];
-
-		if (t->state != TARGET_ZOMBIE && t->pidfd >= 0)
-			(void)sys_pidfd_send_signal(t->pidfd, SIGKILL); /* or dead already */
-	}
-}
-
-/*
- * All of the tree or nothing: a child does it, so that a `kill -9` of torpor in the middle doesn't
- * leave half of a program running.
- */
-static void kill_tree(const struct target_tree *tree)
-{
-	pid_t child = fork();
-
-	if (child == 0) {
-		kill_all(tree);
-		_exit(0);
-	}
-	if (child < 0)
-		kill_all(tree);
-	while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR)
-		;
-}
-
-int tree_release(struct target_tree *tree, enum tree_fate fate, struct err *err)
-{
-	struct err first = ERR_INIT;
-
-	if (fate == TREE_KILL)
-		kill_tree(tree);
-	for (size_t i = 0; i < tree->n; i++) {
-		struct target *t = tree->targets[i];
-		struct err why = ERR_INIT;
-
-		if (fate == TREE_KILL)
-			continue;
-		if (remote_leave_all(t, &why) < 0) {
-			keep_first(&first, &why);
-			why = ERR_INIT;
-		}
-		target_detach(t, fate == TREE_STOP, &first);
-	}
-	for (size_t i = 0; i < tree->n; i++) {
-		struct err gone = ERR_INIT;
-
-		if (fate == TREE_KILL && tree->targets[i]->nthreads && !tree->targets[i]->died)
-			(void)target_reap(tree->targets[i], &gone); /* that was the purpose */
-		target_free(tree->targets[i]);
-	}
-	free(tree->targets);
-	free(tree->refreeze);
-	*tree = (struct target_tree){0};
-	if (first.code)
-		*err = first;
-	return first.code;
 }

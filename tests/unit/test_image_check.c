@@ -78,6 +78,8 @@ static void a_missing_image_is_named(void **state)
 
 /* ---------------------------------------------------------- wrong values */
 
+#define ALL_RECORDS SIZE_MAX
+
 /* Changes record number `nth` of an image by `change`. */
 static void edit(const struct img_dir *dir, enum img_kind kind, uint64_t id, size_t nth,
 		 void (*change)(void *msg))
@@ -91,7 +93,7 @@ static void edit(const struct img_dir *dir, enum img_kind kind, uint64_t id, siz
 	assert_ok(img_open(dir, kind, id, &r, &err));
 	assert_ok(img_create(dir, kind, id, &w, &err)); /* the reader keeps the old one */
 	for (size_t i = 0; img_get(r, a, &msg, &err) > 0; i++) {
-		if (i == nth)
+		if (i == nth || nth == ALL_RECORDS)
 			change(msg);
 		assert_ok(img_put(w, msg, &err));
 	}
@@ -120,7 +122,7 @@ static void huge_pid(void *msg)
 {
 	((PstreeEntry *)msg)->pid = UINT32_MAX;
 }
-static void child_of_a_zombie(void *msg)
+static void zombie_with_threads(void *msg)
 {
 	((CoreEntry *)msg)->tc->task_state = 2;
 }
@@ -275,6 +277,13 @@ static void relative_name(void *msg)
 {
 	((FileEntry *)msg)->reg->name = (char *)"etc/passwd";
 }
+static void unknown_path_of_fifo(void *msg)
+{
+	FileEntry *e = msg;
+
+	if (e->fifo)
+		e->fifo->regf_id = 9; /* the fifo itself */
+}
 static void unknown_inode(void *msg)
 {
 	((FileEntry *)msg)->memfd->inode_id = 9;
@@ -308,7 +317,7 @@ static const struct mutation mutations[] = {
 	{"multi", IMG_PSTREE, 0, 1, no_parent, {"pstree.img: record at", "ppid"}},
 	{"multi", IMG_PSTREE, 0, 0, no_session, {"pstree.img: record at", "sid"}},
 	{"multi", IMG_PSTREE, 0, 2, huge_pid, {"pstree.img: record at", "4294967295"}},
-	{"multi", IMG_CORE, 17942, 0, child_of_a_zombie, {"pstree.img", "zombie"}},
+	{"multi", IMG_CORE, 17942, 0, zombie_with_threads, {"pstree.img", "threads"}},
 	{"multi", IMG_IDS, 17942, 0, dumper_files_id, {"ids-17942.img", "files_id"}},
 	{"multi", IMG_IDS, 17944, 0, shared_memory_of_processes, {"ids-17944.img", "vm_id"}},
 	{"multi", IMG_CORE, 17942, 0, few_sigactions, {"core-17942.img", "sigactions"}},
@@ -340,6 +349,7 @@ static const struct mutation mutations[] = {
 	{"multi", IMG_FILES, 0, 0, same_file_id, {"files.img: record at", "id"}},
 	{"multi", IMG_FILES, 0, 0, body_of_another_type, {"files.img: record at", "reg"}},
 	{"multi", IMG_FILES, 0, 0, relative_name, {"files.img: record at", "name"}},
+	{"zoo", IMG_FILES, 0, ALL_RECORDS, unknown_path_of_fifo, {"files.img: record", "regf_id"}},
 	{"multi", IMG_FILES, 0, 1, unknown_inode, {"files.img: record at", "inode_id"}},
 	{"multi", IMG_REMAP_FPATH, 0, 0, unknown_remapped, {"remap-fpath.img", "orig_id"}},
 	{"multi", IMG_REMAP_FPATH, 0, 1, unknown_ghost, {"remap-fpath.img", "ghost-file-1f.img"}},
@@ -361,6 +371,42 @@ static void a_wrong_value_is_named(void **state)
 			fail_msg("case %zu (%s): %s", i, m->words[1], err.text);
 		sample_remove(&dir);
 	}
+}
+
+static void parent_17944(void *msg)
+{
+	((PstreeEntry *)msg)->ppid = 17944;
+}
+static void one_thread(void *msg)
+{
+	((PstreeEntry *)msg)->n_threads = 1;
+}
+static void dead(void *msg)
+{
+	((CoreEntry *)msg)->tc->task_state = 2;
+}
+
+/* The dead keep no children, and somebody has to be alive. */
+static void zombies_have_no_children(void **state)
+{
+	struct err err = ERR_INIT;
+	struct img_dir dir;
+
+	sample_copy("multi", &dir);
+	edit(&dir, IMG_PSTREE, 0, 2, parent_17944);
+	assert_ok(check(&dir, &err));
+	edit(&dir, IMG_CORE, 17944, 0, dead);
+	assert_true(check(&dir, &err) < 0);
+	assert_non_null(strstr(err.text, "pid 17945: ppid: 17944 is a zombie"));
+	sample_remove(&dir);
+
+	err = ERR_INIT;
+	sample_copy("multi", &dir);
+	edit(&dir, IMG_PSTREE, 0, 0, one_thread);
+	edit(&dir, IMG_CORE, 17942, 0, dead);
+	assert_true(check(&dir, &err) < 0);
+	assert_non_null(strstr(err.text, "zombie"));
+	sample_remove(&dir);
 }
 
 /* ---------------------------------------------------------- wrong pages */
@@ -446,6 +492,7 @@ int main(void)
 		cmocka_unit_test(sets_of_criu_pass),
 		cmocka_unit_test(a_missing_image_is_named),
 		cmocka_unit_test(a_wrong_value_is_named),
+		cmocka_unit_test(zombies_have_no_children),
 		cmocka_unit_test(a_wrong_run_is_named),
 	};
 

@@ -232,15 +232,19 @@ static void put32(uint8_t *p, uint32_t v)
 /* cgroup directories in directories: unpacking recurses as deep as the file wants. */
 static void deep_nesting_is_refused(void **state)
 {
-	enum { LEN = 60000, HEAD = 12 };
+	enum { LEN = 600000, HEAD = 12 };
 	static uint8_t file[HEAD + LEN];
 	uint8_t *end = file + sizeof(file), *p = end;
 	struct err err;
 
 	while (p - (file + HEAD) >= 6) {
-		uint32_t inside = (uint32_t)(end - p);
+		uint32_t inside;
 
-		p -= 4; /* field 2 (children), a length of three bytes */
+		p -= 2; /* dir_name: "" */
+		p[0] = 1 << 3 | 2;
+		p[1] = 0;
+		inside = (uint32_t)(end - p);
+		p -= 4; /* field 2, a length of three bytes, for the level above */
 		p[0] = 2 << 3 | 2;
 		p[1] = (uint8_t)(inside | 0x80);
 		p[2] = (uint8_t)(inside >> 7 | 0x80);
@@ -263,7 +267,7 @@ static void a_record_larger_than_the_file_is_refused(void **state)
 	put32(file + 4, 0x50273030);
 	put32(file + 8, UINT32_MAX);
 	put32(file + 12, 0);
-	err_of_file(IMG_PSTREE, file, sizeof(file));
+	assert_non_null(strstr(err_of_file(IMG_PSTREE, file, sizeof(file)).text, "truncated"));
 }
 
 /* A sparse file is as large as its record says; its bytes must not be allocated. */
@@ -284,7 +288,7 @@ static void a_huge_record_is_refused(void **state)
 		assert_int_equal(ftruncate(fd, INT64_C(1) << 33), 0);
 	}
 	assert_true(imgwalk(&dir, IMG_PSTREE, 0, ignore_record, NULL, &err) < 0);
-	assert_int_equal(err.kind, ERR_INPUT);
+	assert_non_null(strstr(err.text, "more than any record"));
 	sample_remove(&dir);
 }
 

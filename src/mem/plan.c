@@ -102,7 +102,8 @@ static void plan_fresh(struct mem_plan *p, const struct vma *v, const struct pag
 static void add_differing(struct mem_plan *p, const struct vma *v, uint64_t va, uint64_t len,
 			  const uint8_t *src)
 {
-	bool fresh = len >= DROP_MIN_PAGES * PAGE_LEN;
+	/* A huge page can't be dropped in part. */
+	bool fresh = len >= DROP_MIN_PAGES * PAGE_LEN && !(v->flags & MAP_HUGETLB);
 
 	if (fresh)
 		add_drop(p, va, va + len);

@@ -18,6 +18,7 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
+#include <string.h>
 
 #define KNOWN_STATUS                                                                               \
 	(VMA_AREA_REGULAR | VMA_AREA_STACK | VMA_AREA_VSYSCALL | VMA_AREA_VDSO | VMA_AREA_HEAP |   \
@@ -39,6 +40,7 @@
 
 struct load {
 	uint32_t vpid;
+	struct arena *a;
 	struct rmem *m;
 	struct err *err;
 };
@@ -230,6 +232,19 @@ static int check_pages(const struct load *l, size_t nreal)
 	return 0;
 }
 
+static void take_auxv(struct load *l, const MmEntry *mm)
+{
+	size_t head = mm->n_mm_saved_auxv, tail = mm->n_saved_auxv_tail;
+	uint64_t *all = arena_array_of(l->a, uint64_t, head + tail);
+
+	if (head)
+		memcpy(all, mm->mm_saved_auxv, head * sizeof(*all));
+	if (tail)
+		memcpy(all + head, mm->saved_auxv_tail, tail * sizeof(*all));
+	l->m->auxv = all;
+	l->m->nauxv = head + tail;
+}
+
 static int load_mm(struct load *l, const MmEntry *mm)
 {
 	struct rmem *m = l->m;
@@ -246,8 +261,7 @@ static int load_mm(struct load *l, const MmEntry *mm)
 	m->arg_end = mm->mm_arg_end;
 	m->env_start = mm->mm_env_start;
 	m->env_end = mm->mm_env_end;
-	m->auxv = mm->mm_saved_auxv; /* in the arena, like the record */
-	m->nauxv = mm->n_mm_saved_auxv;
+	take_auxv(l, mm);
 	m->dumpable = mm->has_dumpable ? mm->dumpable : 1;
 	m->has_thp_disabled = mm->has_thp_disabled;
 	m->thp_disabled = mm->thp_disabled;
@@ -267,7 +281,7 @@ int rmem_load(const struct img_dir *dir, uint32_t vpid, struct arena *a, struct 
 	      struct err *err)
 {
 	struct rmem *m = xcalloc(1, sizeof(*m));
-	struct load l = {.vpid = vpid, .m = m, .err = err};
+	struct load l = {.vpid = vpid, .a = a, .m = m, .err = err};
 	MmEntry *mm;
 	int r;
 

@@ -213,6 +213,9 @@ static int collect_guards(const struct target *t, struct mem *m, struct err *err
 
 /* ------------------------------------------------------------------- rest */
 
+/* Words that every reader of the format has room for; the rest goes into a field of our own. */
+#define AUXV_WORDS ((size_t)44)
+
 static int collect_auxv(const struct target *t, struct mem *m, struct err *err)
 {
 	char *text = NULL;
@@ -364,8 +367,10 @@ int mem_write_mm(const struct img_dir *dir, const struct target *t, const struct
 	mm.mm_env_start = m->env_start;
 	mm.mm_env_end = m->env_end;
 	mm.exe_file_id = m->exe_file_id;
-	mm.n_mm_saved_auxv = m->nauxv;
+	mm.n_mm_saved_auxv = MIN(m->nauxv, AUXV_WORDS);
 	mm.mm_saved_auxv = m->auxv;
+	mm.n_saved_auxv_tail = m->nauxv - mm.n_mm_saved_auxv;
+	mm.saved_auxv_tail = m->auxv + mm.n_mm_saved_auxv;
 	mm.n_vmas = n;
 	mm.vmas = list;
 	mm.has_dumpable = true;

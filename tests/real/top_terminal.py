@@ -24,7 +24,8 @@ def test(t):
             images = t.path(f"images-{i}")
             term.freeze(pid, images)
             term.thaw(pid, images)
-            expect(term.settings() == settings, "the terminal's modes or size aren't what they were")
+            expect(term.settings() == settings,
+                   f"the terminal has {term.settings()}, not {settings}")
             term.type("")
             term.wait_text("load average")
         term.type("q")

@@ -34,7 +34,8 @@ def test(t):
             images = t.path(f"images-{i}")
             term.freeze(pid, images)
             term.thaw(pid, images)
-            expect(term.settings() == settings, "the terminal's modes or size aren't what they were")
+            expect(term.settings() == settings,
+                   f"the terminal has {term.settings()}, not {settings}")
         # Undone one by one down to the second line: that takes the memory of all its former lives.
         term.type("u" * t.rounds)
         term.type(":wq\r")

@@ -41,6 +41,11 @@ static int fifo_dump_finish(struct files *f, struct mem_stats *stats, struct err
 	return pipes_write(f, f->fifos, IMG_FIFO_DATA, err);
 }
 
+static void fifo_dump_done(struct files *f)
+{
+	pipes_done(f->fifos);
+}
+
 /* --------------------------------------------------------------- restore */
 
 static int fifo_load_all(struct rfiles *f, struct err *err)
@@ -108,6 +113,7 @@ const struct file_kind fifo_kind = {
 	.match = fifo_match,
 	.dump = fifo_dump,
 	.dump_finish = fifo_dump_finish,
+	.dump_done = fifo_dump_done,
 	.load_all = fifo_load_all,
 	.load = fifo_load,
 	.link = fifo_link,

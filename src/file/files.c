@@ -29,6 +29,11 @@ void files_free(struct files *f)
 {
 	if (!f)
 		return;
+	for (size_t i = 0; i < file_nkinds; i++)
+		if (file_kinds[i]->dump_done)
+			file_kinds[i]->dump_done(f);
+	remaps_dump_done(f);
+	ghosts_dump_done(f);
 	ofd_table_free(f->ofds);
 	vec_done(&f->entries);
 	vec_done(&f->tasks);

@@ -179,6 +179,12 @@ int ghosts_finish(struct files *f, struct err *err)
 	return 0;
 }
 
+void ghosts_dump_done(struct files *f)
+{
+	if (f->ghosts)
+		vec_done(&f->ghosts->all);
+}
+
 /* --------------------------------------------------------------- restore */
 
 struct rghost {

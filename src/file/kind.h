@@ -143,6 +143,8 @@ struct file_kind {
 	int (*collected)(struct files *f, struct err *err);
 	/* Once, at the end: contents. The tree is still frozen. */
 	int (*dump_finish)(struct files *f, struct mem_stats *stats, struct err *err);
+	/* Frees what the dump half keeps besides the arena. */
+	void (*dump_done)(struct files *f);
 
 	/* Restore. Once, before the entries: own images of the kind. */
 	int (*load_all)(struct rfiles *f, struct err *err);

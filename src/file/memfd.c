@@ -261,12 +261,20 @@ static int memfd_dump_finish(struct files *f, struct mem_stats *stats, struct er
 
 		TRY(img_put(w, &m->e.base, err));
 		fd = m->mapped_id ? copy_mapped(m, err) : origin_open_read(&m->o, err);
-		vec_done(&m->extents);
 		if (fd < 0 || shmem_dump(f->dir, fd, m->e.shmid, m->e.size, stats, err) < 0)
 			return err_in(err, "pid %d (%s): shared memory %s", m->o.t->pid,
 				      m->o.t->comm, m->e.name);
 	}
 	return img_close(TAKE_PTR(w), err);
+}
+
+static void memfd_dump_done(struct files *f)
+{
+	if (!f->memfds)
+		return;
+	vec_foreach (m, &f->memfds->all)
+		vec_done(&m->extents);
+	vec_done(&f->memfds->all);
 }
 
 /* --------------------------------------------------------------- restore */
@@ -447,6 +455,7 @@ static void memfd_done(struct rfiles *f)
 		return;
 	vec_foreach (m, &f->memfds->all)
 		m->base = fd_close(m->base);
+	vec_done(&f->memfds->all);
 }
 
 static void memfd_describe(const struct rfile *rf, char *buf, size_t size)
@@ -463,6 +472,7 @@ const struct file_kind memfd_kind = {
 	.match = memfd_match,
 	.dump = memfd_dump,
 	.dump_finish = memfd_dump_finish,
+	.dump_done = memfd_dump_done,
 	.load_all = memfd_load_all,
 	.load = memfd_load,
 	.prepare = memfd_prepare,

@@ -138,6 +138,17 @@ static int pipe_dump_finish(struct files *f, struct mem_stats *stats, struct err
 	return pipes_write(f, f->pipes, IMG_PIPES_DATA, err);
 }
 
+void pipes_done(struct pipes *all)
+{
+	if (all)
+		vec_done(&all->all);
+}
+
+static void pipe_dump_done(struct files *f)
+{
+	pipes_done(f->pipes);
+}
+
 /* --------------------------------------------------------------- restore */
 
 struct rpipe *rpipe_get(struct rpipes *all, uint32_t id)
@@ -309,6 +320,7 @@ const struct file_kind pipe_kind = {
 	.match = pipe_match,
 	.dump = pipe_dump,
 	.dump_finish = pipe_dump_finish,
+	.dump_done = pipe_dump_done,
 	.load_all = pipe_load_all,
 	.load = pipe_load,
 	.open = pipe_open,

@@ -13,6 +13,8 @@ void pipe_note(struct files *f, struct pipes **all, const struct fdesc *d, uint3
 MUST_USE int pipes_write(struct files *f, const struct pipes *all, enum img_kind kind,
 			 struct err *err);
 
+void pipes_done(struct pipes *all); /* accepts NULL */
+
 /* --------------------------------------------------------------- restore */
 
 struct rpipe {

@@ -163,6 +163,15 @@ void remaps_undo(struct files *f)
 	f->remaps->carriers.len = 0;
 }
 
+void remaps_dump_done(struct files *f)
+{
+	if (!f->remaps)
+		return;
+	vec_done(&f->remaps->entries);
+	vec_done(&f->remaps->carriers);
+	vec_done(&f->remaps->dead);
+}
+
 /* --------------------------------------------------------------- restore */
 
 struct rremaps {

@@ -19,6 +19,9 @@ MUST_USE int remaps_finish(struct files *f, struct err *err);
 /* Removes the links that the dump made. */
 void remaps_undo(struct files *f);
 
+void remaps_dump_done(struct files *f);
+void ghosts_dump_done(struct files *f);
+
 /* The ghost of this inode (entered when new; refused if above the limit): its id. */
 MUST_USE int ghost_dump(struct files *f, const struct fdesc *d, const char *name, uint32_t *ret_id,
 			struct err *err);

@@ -301,6 +301,12 @@ static int tty_dump_finish(struct files *f, struct mem_stats *stats, struct err 
 	return img_close(TAKE_PTR(data), err);
 }
 
+static void tty_dump_done(struct files *f)
+{
+	if (f->ttys)
+		vec_done(&f->ttys->ends);
+}
+
 /* --------------------------------------------------------------- restore */
 
 struct rtty {
@@ -705,6 +711,7 @@ static void tty_done(struct rfiles *f)
 		return;
 	vec_foreach (t, &f->ttys->all)
 		t->fd = fd_close(t->fd);
+	vec_done(&f->ttys->all);
 }
 
 static void tty_describe(const struct rfile *rf, char *buf, size_t size)
@@ -727,6 +734,7 @@ const struct file_kind tty_kind = {
 	.dump = tty_dump,
 	.collected = tty_collected,
 	.dump_finish = tty_dump_finish,
+	.dump_done = tty_dump_done,
 	.load_all = tty_load_all,
 	.load = tty_load,
 	.link = tty_link,

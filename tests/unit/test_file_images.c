@@ -241,7 +241,8 @@ static void check_ghost(struct fixture *x, uint32_t id, int original)
 	assert_int_equal(a.st_size, b.st_size);
 	assert_int_equal(a.st_mode, b.st_mode);
 	assert_int_equal(a.st_nlink, 0);
-	assert_int_equal(lseek(fd, 0, SEEK_HOLE), lseek(original, 0, SEEK_HOLE));
+	if (b.st_size >= 12288)
+		assert_int_equal(lseek(fd, 0, SEEK_HOLE), lseek(original, 0, SEEK_HOLE));
 	assert_int_equal(pread(fd, buf, 5, 0), 5);
 	assert_string_equal(buf, "start");
 	if (b.st_size > 5) {

@@ -61,6 +61,13 @@ def status_of(path):
     return {key: value.strip() for key, _, value in pairs}
 
 
+def shared_memory_name(path):
+    """Without the right to open map_files (in a user namespace) torpor makes anonymous shared memory
+    as a memfd: the same thing under another name."""
+    alone = (read("/proc/self/uid_map") or "").split() != ["0", "0", "4294967295"]
+    return "/dev/zero (deleted)" if alone and path == "/memfd:dev-zero (deleted)" else path
+
+
 def merged_maps(pid):
     """Lines of maps. Neighbours of one kind count as one: the kernel may or may not merge them."""
     areas = []
@@ -68,6 +75,7 @@ def merged_maps(pid):
         words = line.split(maxsplit=5)
         start, end = (int(n, 16) for n in words[0].split("-"))
         offset, path = int(words[2], 16), words[5] if len(words) > 5 else ""
+        path = shared_memory_name(path)
         backed = words[4] != "0"
         # A file without a name may have become another file with the same content.
         where = words[3:5] if backed and not path.endswith("(deleted)") else ["-", "-"]

@@ -106,6 +106,8 @@ static uint64_t bytes_behind(struct walk *w, const void *msg)
 		return round_up(((const IpcShmEntry *)msg)->size, 4);
 	case IMG_IPCNS_MSG:
 		return msg_bytes(w, msg);
+	case IMG_INTEGRITY: /* the sum of its own bytes */
+		return sizeof(uint32_t);
 	case IMG_IPCNS_SEM:
 		return round_up(((const IpcSemEntry *)msg)->nsems * UINT64_C(2), 8);
 	default:

@@ -107,7 +107,10 @@ class Descriptors:
             info = status_of(f"/proc/{pid}/fdinfo/{fd}")
             where = link(f"/proc/{pid}/fd/{fd}")
             pos = "-" if where and where.endswith("/program.log") else info.get("pos")
-            table[fd] = f"{self.name(where)} at {pos} flags {info.get('flags')}"
+            flags = int(info.get("flags") or "0", 8)
+            if where and where.endswith(" (deleted)"):
+                flags &= ~os.O_NOFOLLOW  # is about the name, and there is none to open it by
+            table[fd] = f"{self.name(where)} at {pos} flags {flags:o}"
         return table
 
 

@@ -185,11 +185,35 @@ static int run_op(struct restore *r, const struct plan_op *op, struct err *err)
 	return err_bug(err, "plan: operation %d", op->kind);
 }
 
+/* Whose memory each task starts with: plays the plan. A helper hands on what it was cloned with. */
+static void compare_memory(struct restore *r)
+{
+	size_t n = r->plan.nodes.len, ntasks = 0;
+	auto_free int *holds = xcalloc(n, sizeof(*holds));
+	auto_free int *base = xcalloc(n, sizeof(*base));
+	auto_free struct rmem **all = xcalloc(n, sizeof(*all));
+
+	vec_foreach(op, &r->plan.ops)
+	{
+		int by = r->plan.nodes.data[op->node].creator;
+
+		if (op->kind == PLAN_CLONE) {
+			holds[op->node] = by < 0 ? -1 : holds[by];
+		} else if (op->kind == PLAN_MEMORY && task_of(r, op->node)->mem) {
+			base[ntasks] = holds[op->node];
+			all[ntasks] = task_of(r, op->node)->mem;
+			holds[op->node] = (int)ntasks++;
+		}
+	}
+	rmem_share(all, base, ntasks);
+}
+
 int restore_grow(struct restore *r, struct err *err)
 {
 	/* What falls out of the tree while it is half made comes to us, to be reaped. */
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
 		return err_sys(err, -errno, "becoming a child subreaper");
+	compare_memory(r);
 	TRY(start_build(r, err));
 	vec_foreach (op, &r->plan.ops)
 		TRY(run_op(r, op, err));

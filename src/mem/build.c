@@ -273,15 +273,17 @@ int rmem_build(struct target *t, const struct rmem *m, const struct rmem *base,
 {
 	auto_batch struct batch *b = batch_new(target_leader(t));
 	struct build_mem bm = {.t = t, .opener = opener, .b = b};
-	struct mem_plan p;
+	bool is_planned = m->plan && m->plan_base == base;
+	struct mem_plan own = {0}, *p = is_planned ? m->plan : &own;
 	int r;
 
-	mem_plan_make(&p, m, base);
-	r = carry_out(&bm, m, &p, err);
+	if (!is_planned)
+		mem_plan_make(p, m, base);
+	r = carry_out(&bm, m, p, err);
 	if (r == 0)
-		count(&p, stats);
-	log_debug("pid %d: %zu mappings inherited, %zu new, %zu pieces filled", t->pid, p.keep.len,
-		  p.map.len, p.fill.len);
-	mem_plan_done(&p);
+		count(p, stats);
+	log_debug("pid %d: %zu mappings inherited, %zu new, %zu pieces filled", t->pid, p->keep.len,
+		  p->map.len, p->fill.len);
+	mem_plan_done(&own);
 	return r < 0 ? err_in(err, "memory of pid %u", m->vpid) : 0;
 }

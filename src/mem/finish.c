@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "kernel/uapi/mman.h"
 #include "mem/common.h"
+#include "mem/fill.h"
 #include "mem/layout.h"
 #include "mem/plan.h"
 #include "mem/vdso.h"
@@ -60,6 +61,29 @@ static int lock(struct finish *f, const struct vma *v, struct err *err)
 	if (!mem_mlock_may_fail(v))
 		batch_must(f->b, i);
 	return 0;
+}
+
+/* ------------------------------------------------------------------ pages */
+
+/* Its children are cloned: now it gets the pages that it held for them as its own (siblings.c). */
+static int take_own_pages(struct finish *f, struct err *err)
+{
+	struct mem_plan p;
+	int r = 0;
+
+	if (!f->m->over.len)
+		return 0;
+	mem_plan_own_pages(&p, f->m);
+	for (size_t i = 0; r == 0 && i < p.drop.len; i++)
+		r = add(f, err, SYS_madvise, p.drop.data[i].start,
+			p.drop.data[i].end - p.drop.data[i].start, MADV_DONTNEED);
+	if (r == 0)
+		r = run(f, err);
+	if (r == 0)
+		r = fill_pages(f->t, p.fill.data, p.fill.len, err);
+	log_debug("pid %d: has its own pages in %zu places", f->t->pid, p.fill.len + p.drop.len);
+	mem_plan_done(&p);
+	return r;
 }
 
 /* ----------------------------------------------------------------- advice */
@@ -163,8 +187,10 @@ int rmem_finish(struct target *t, const struct rmem *m, const struct mem_opener 
 {
 	auto_batch struct batch *b = batch_new(target_leader(t));
 	struct finish f = {.t = t, .m = m, .opener = opener, .b = b};
-	int r = vdso_restore(t, m, &opener->common->vdso, b, err);
+	int r = take_own_pages(&f, err);
 
+	if (r == 0)
+		r = vdso_restore(t, m, &opener->common->vdso, b, err);
 	if (r == 0)
 		r = advise(&f, err);
 	if (r == 0)

@@ -15,6 +15,7 @@
 #include "image/schema/mm.pb-c.h"
 #include "kernel/uapi/mman.h"
 #include "mem/layout.h"
+#include "mem/plan.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -307,5 +308,9 @@ void rmem_free(struct rmem *m)
 		return;
 	pagemap_free(m->pages);
 	vec_done(&m->vmas);
+	vec_done(&m->over);
+	if (m->plan)
+		mem_plan_done(m->plan);
+	free(m->plan);
 	free(m);
 }

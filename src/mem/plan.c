@@ -26,34 +26,60 @@
 
 /* ----------------------------------------------------------------- cursor */
 
-/* Walks the runs of a pagemap along ascending addresses. */
+/* Walks the pages that a task has while its children are cloned, along ascending addresses. */
 struct cursor {
-	const struct pagemap *p;
-	size_t i;
+	const struct rmem *m;
+	size_t run, over;
 };
 
-static struct cursor cursor_at(const struct pagemap *p, uint64_t va)
+static struct cursor cursor_at(const struct rmem *m, uint64_t va)
 {
-	return (struct cursor){p, p ? pagemap_find(p, va) : 0};
+	size_t low = 0, high = m->over.len;
+
+	while (low < high) {
+		size_t mid = (low + high) / 2;
+
+		if (m->over.data[mid].va < va)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return (struct cursor){m, pagemap_find(m->pages, va), low};
 }
 
-/* The bytes of the page at `va`, or NULL; *until is lowered to where that answer ends. */
-static const uint8_t *cursor_get(struct cursor *c, uint64_t va, uint64_t *until)
+/* Its own, by its image. */
+static const uint8_t *own_page(struct cursor *c, uint64_t va, uint64_t *until)
 {
+	const struct pagemap *p = c->m->pages;
 	const struct page_run *r;
 
-	while (c->p && c->i < c->p->nruns &&
-	       c->p->runs[c->i].vaddr + c->p->runs[c->i].npages * PAGE_LEN <= va)
-		c->i++;
-	if (!c->p || c->i == c->p->nruns)
+	while (c->run < p->nruns && p->runs[c->run].vaddr + p->runs[c->run].npages * PAGE_LEN <= va)
+		c->run++;
+	if (c->run == p->nruns)
 		return NULL;
-	r = &c->p->runs[c->i];
+	r = &p->runs[c->run];
 	if (r->vaddr > va) {
 		*until = MIN(*until, r->vaddr);
 		return NULL;
 	}
 	*until = MIN(*until, r->vaddr + r->npages * PAGE_LEN);
-	return c->p->pages + r->off + (va - r->vaddr);
+	return p->pages + r->off + (va - r->vaddr);
+}
+
+/* The bytes of the page at `va`, or NULL; *until is lowered to where that answer ends. */
+static const uint8_t *cursor_get(struct cursor *c, uint64_t va, uint64_t *until)
+{
+	const page_over_vec *over = &c->m->over;
+
+	while (c->over < over->len && over->data[c->over].va < va)
+		c->over++;
+	if (c->over < over->len && over->data[c->over].va == va) {
+		*until = MIN(*until, va + PAGE_LEN);
+		return over->data[c->over].src;
+	}
+	if (c->over < over->len)
+		*until = MIN(*until, over->data[c->over].va);
+	return own_page(c, va, until);
 }
 
 /* ------------------------------------------------------------------ pages */
@@ -84,10 +110,10 @@ static void add_drop(struct mem_plan *p, uint64_t start, uint64_t end)
 		*vec_push(&p->drop) = (struct range){start, end};
 }
 
-static void plan_fresh(struct mem_plan *p, const struct vma *v, const struct pagemap *pages,
+static void plan_fresh(struct mem_plan *p, const struct vma *v, const struct rmem *m,
 		       uint64_t start)
 {
-	struct cursor c = cursor_at(pages, start);
+	struct cursor c = cursor_at(m, start);
 
 	for (uint64_t va = start, until; va < v->end; va = until) {
 		const uint8_t *src;
@@ -131,10 +157,10 @@ static void plan_compare(struct mem_plan *p, const struct vma *v, uint64_t va, u
 		add_differing(p, v, va + len - differ, differ, own + len - differ);
 }
 
-static void plan_inherited(struct mem_plan *p, const struct keep *k, const struct pagemap *pages,
-			   const struct pagemap *base_pages)
+static void plan_inherited(struct mem_plan *p, const struct keep *k, const struct rmem *m,
+			   const struct rmem *base)
 {
-	struct cursor c = cursor_at(pages, k->v->start), b = cursor_at(base_pages, k->v->start);
+	struct cursor c = cursor_at(m, k->v->start), b = cursor_at(base, k->v->start);
 
 	for (uint64_t va = k->v->start, until; va < k->end; va = until) {
 		const uint8_t *own, *theirs;
@@ -210,7 +236,7 @@ static void plan_map(struct mem_plan *p, const struct rmem *m, const struct vma 
 
 	*new = (struct map_new){v, was_writable(m, v)};
 	if (vma_is_private(v))
-		plan_fresh(p, v, m->pages, v->start);
+		plan_fresh(p, v, m, v->start);
 	for (; i < p->fill.len; i++)
 		p->fill.data[i].writable |= new->was_writable;
 }
@@ -252,7 +278,7 @@ static uint64_t count_shared(const struct rmem *m, const struct vma *v, const st
 	struct keep k;
 
 	if (vma_is_private(v) && find_keep(m, v, base, &k))
-		plan_inherited(&p, &k, m->pages, base->pages);
+		plan_inherited(&p, &k, m, base);
 	mem_plan_done(&p);
 	return p.pages_shared;
 }
@@ -292,8 +318,8 @@ static void plan_vma(struct mem_plan *p, const struct rmem *m, const struct vma 
 	*vec_push(&p->keep) = keep;
 	if (!vma_is_private(v))
 		return;
-	plan_inherited(p, &keep, m->pages, base->pages);
-	plan_fresh(p, v, m->pages, keep.end);
+	plan_inherited(p, &keep, m, base);
+	plan_fresh(p, v, m, keep.end);
 }
 
 void mem_plan_make(struct mem_plan *p, const struct rmem *m, const struct rmem *base)
@@ -318,17 +344,34 @@ void mem_plan_make(struct mem_plan *p, const struct rmem *m, const struct rmem *
  */
 unsigned int mem_plan_mlock(const struct rmem *m, const struct vma *v)
 {
-	struct cursor c = cursor_at(m->pages, v->start);
+	struct cursor c = cursor_at(m, v->start);
 	uint64_t at = v->start, until;
 
 	if (!vma_is(v, VMA_ANON_PRIVATE) || !(v->prot & PROT_WRITE))
 		return 0;
 	for (; at < v->end; at = until) {
 		until = v->end;
-		if (!cursor_get(&c, at, &until))
+		if (!own_page(&c, at, &until))
 			return MLOCK_ONFAULT;
 	}
 	return 0;
+}
+
+void mem_plan_own_pages(struct mem_plan *p, const struct rmem *m)
+{
+	struct cursor c = {.m = m};
+
+	*p = (struct mem_plan){0};
+	vec_foreach (over, &m->over) {
+		const struct vma *v = layout_find(&m->vmas, m->nreal, over->va);
+		uint64_t until = over->va + PAGE_LEN;
+		const uint8_t *own = own_page(&c, over->va, &until);
+
+		if (own)
+			add_fill(p, v, over->va, PAGE_LEN, own, /* fresh= */ false);
+		else
+			add_drop(p, over->va, over->va + PAGE_LEN);
+	}
 }
 
 void mem_plan_done(struct mem_plan *p)

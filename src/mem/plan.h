@@ -49,6 +49,8 @@ struct mem_plan {
 
 /* `base` may be NULL (an empty address space). Both must outlive the plan. */
 void mem_plan_make(struct mem_plan *p, const struct rmem *m, const struct rmem *base);
+/* Only fills and drops: from the pages that the task has for its children to its own. */
+void mem_plan_own_pages(struct mem_plan *p, const struct rmem *m);
 void mem_plan_done(struct mem_plan *p);
 
 /* The flags of mlock2() for a mapping with MAP_LOCKED. */

@@ -14,6 +14,15 @@
 #include "mem/vma.h"
 #include "remote/target.h"
 
+struct mem_plan; /* mem/plan.h */
+
+/* A page that a task has as long as its children are cloned, instead of its own: for them. */
+struct page_over {
+	uint64_t va;
+	const uint8_t *src;
+};
+typedef VEC(struct page_over) page_over_vec;
+
 /* The memory of one task, as its images say, validated. */
 struct rmem {
 	uint32_t vpid;
@@ -27,11 +36,22 @@ struct rmem {
 	int dumpable;
 	bool has_thp_disabled, thp_disabled;
 	uint32_t exe_file_id;
+	/* Set by rmem_share. */
+	page_over_vec over; /* ascending */
+	struct mem_plan *plan;
+	const struct rmem *plan_base;
 };
 
 MUST_USE int rmem_load(const struct img_dir *dir, uint32_t vpid, struct arena *a, struct rmem **ret,
 		       struct err *err);
 void rmem_free(struct rmem *m);
+
+/*
+ * Compares all tasks with those that they will be forked from, before any of them is built:
+ * base[i] is the index of the task whose copy task i starts as, or -1. Without this call each
+ * rmem_build compares for itself, and pages that only siblings have in common aren't shared.
+ */
+void rmem_share(struct rmem *const *all, const int *base, size_t n);
 
 /* A range of len bytes that is free in all of them (and far from stacks that may grow). */
 MUST_USE int rmem_find_hole(struct rmem *const *all, size_t n, uint64_t len, uint64_t *ret,

@@ -217,8 +217,12 @@ static int build_all(struct drill *d, struct err *err)
 	struct build_opts opts = {.scratch_len = BUILD_SCRATCH_LEN, .mailbox = 1000};
 	struct mem_opener opener = {.ctx = d, .common = d->common, .open = open_again};
 	double start = now_ms(), cpu = cpu_ms(), cloned = 0;
+	auto_free int *base = xcalloc(d->tree.n, sizeof(*base));
 	uint64_t hole;
 
+	for (size_t i = 0; i < d->tree.n; i++)
+		base[i] = index_of_parent(d, i);
+	rmem_share(d->rmems, base, d->tree.n);
 	TRY(rmem_find_hole(d->rmems, d->tree.n, opts.scratch_len, &hole, err));
 	opts.scratch = raddr(hole);
 	TRY(build_new(&opts, &d->build, err));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What of an inherited address space stays: mem/plan.c, mem/layout.c. */
+/* What of an inherited address space stays: mem/plan.c, mem/siblings.c, mem/layout.c. */
 #include "base/auto.h"
 #include "mem/layout.h"
 #include "mem/plan.h"
@@ -225,6 +225,81 @@ static void test_twins(void **state)
 	task_done(&base);
 }
 
+/*
+ * The parent wrote to pages 17 and 19 after its forks, and freed 18; the children share the old
+ * ones with each other. Page 20 is one child's own.
+ */
+static void test_siblings(void **state)
+{
+	struct task t[3];
+	struct rmem *all[] = {&t[0].m, &t[1].m, &t[2].m};
+	const int base[] = {-1, 0, 0};
+	struct mem_plan p;
+
+	for (size_t i = 0; i < 3; i++) {
+		task_init(&t[i]);
+		add_vma(&t[i], 16, 8, ANON);
+		add_pages(&t[i], 16, 1, 1);
+	}
+	add_pages(&t[0], 17, 1, 10);
+	add_pages(&t[0], 19, 2, 11);
+	for (size_t i = 1; i < 3; i++) {
+		add_pages(&t[i], 17, 3, 20);
+		add_pages(&t[i], 20, 1, 24 + i);
+	}
+	rmem_share(all, base, 3);
+	assert_int_equal(t[0].m.over.len, 3);
+	for (size_t i = 0; i < 3; i++) {
+		assert_int_equal(t[0].m.over.data[i].va, (17 + i) << 12);
+		assert_memory_equal(t[0].m.over.data[i].src, store[20 + i], 4096);
+	}
+	/* First the parent has what the children share, and then its own. */
+	assert_int_equal(t[0].m.plan->fill.len, 3);
+	assert_int_equal(t[0].m.plan->fill.data[1].npages, 3);
+	assert_ptr_equal(t[0].m.plan->fill.data[1].src, store[20]);
+	for (size_t i = 1; i < 3; i++) {
+		assert_ptr_equal(t[i].m.plan_base, &t[0].m);
+		assert_int_equal(t[i].m.plan->fill.len, 1);
+		assert_int_equal(t[i].m.plan->fill.data[0].va, 20 << 12);
+		assert_int_equal(t[i].m.plan->pages_shared, 4);
+	}
+	mem_plan_own_pages(&p, &t[0].m);
+	assert_int_equal(p.fill.len, 2);
+	assert_ptr_equal(p.fill.data[0].src, store[10]);
+	assert_ptr_equal(p.fill.data[1].src, store[11]);
+	assert_int_equal(p.drop.len, 1);
+	assert_int_equal(p.drop.data[0].start, 18 << 12);
+	mem_plan_done(&p);
+	for (size_t i = 0; i < 3; i++) {
+		mem_plan_done(t[i].m.plan);
+		free(t[i].m.plan);
+		vec_done(&t[i].m.over);
+		task_done(&t[i]);
+	}
+}
+
+/* One child that still has the parent's page would lose what two others gain. */
+static void test_siblings_not_worth_it(void **state)
+{
+	struct task t[4];
+	struct rmem *all[] = {&t[0].m, &t[1].m, &t[2].m, &t[3].m};
+	const int base[] = {-1, 0, 0, 0};
+
+	for (size_t i = 0; i < 4; i++) {
+		task_init(&t[i]);
+		add_vma(&t[i], 16, 8, ANON);
+		add_pages(&t[i], 17, 1, i == 0 || i == 3 ? 10 : 20);
+	}
+	rmem_share(all, base, 4);
+	assert_int_equal(t[0].m.over.len, 0);
+	assert_int_equal(t[3].m.plan->pages_shared, 1);
+	for (size_t i = 0; i < 4; i++) {
+		mem_plan_done(t[i].m.plan);
+		free(t[i].m.plan);
+		task_done(&t[i]);
+	}
+}
+
 static void test_other_backing(void **state)
 {
 	struct mem_plan p;
@@ -296,6 +371,8 @@ int main(void)
 		cmocka_unit_test(test_cut_and_grow),
 		cmocka_unit_test(test_other_backing),
 		cmocka_unit_test(test_twins),
+		cmocka_unit_test(test_siblings),
+		cmocka_unit_test(test_siblings_not_worth_it),
 		cmocka_unit_test(test_hole),
 		cmocka_unit_test(test_find),
 	};

@@ -210,6 +210,8 @@ static int survey(struct target_thread *th, struct err *err)
 	vec_done(&x.maps);
 	if (r < 0)
 		return err_sys(err, r, "pid %d (%s): read its mappings", t->pid, t->comm);
+	if (!before.end || (!t->scratch->gadgets.syscall && target_is_dead(t)))
+		return err_gone(err, "pid %d (%s): died, its memory is gone", t->pid, t->comm);
 	if (!t->scratch->gadgets.syscall)
 		return err_refuse(err, "give it an executable mapping",
 				  "pid %d (%s): there is no system call instruction in its memory",

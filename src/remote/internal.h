@@ -12,6 +12,8 @@ static inline void ignore(int result)
 
 /* Parent, comm, state from /proc/PID/stat once more. ERR_GONE if there is nothing left of it. */
 MUST_USE int target_refresh(struct target *t, struct err *err);
+/* Is it dead or on its way? */
+bool target_is_dead(const struct target *t);
 /* Appends a thread with vtid = tid. */
 struct target_thread *target_add_thread(struct target *t, pid_t tid);
 /* Frees the threads that `is_unwanted` says yes to; NULL: all. */

@@ -317,7 +317,27 @@ static int thread_take_stop(struct target_thread *th, const struct stop *stop, s
 	return 1;
 }
 
+static bool is_dead(const struct target_thread *th)
+{
+	return th->tid == 0;
+}
+
 #define VFORK_PATIENCE_MS 20
+
+/* A killed leader's death is reported only when those of its stopped threads have been taken. */
+static void take_dead_threads(struct target *t)
+{
+	for (size_t i = 1; i < t->nthreads; i++) {
+		struct target_thread *th = t->threads[i];
+		struct err ignored = ERR_INIT;
+		struct stop stop;
+
+		if (th->seized && thread_poll(th, &stop, &ignored) == 1 && stop.kind == STOP_GONE) {
+			th->seized = false;
+			th->tid = 0;
+		}
+	}
+}
 
 /* Waits until the thread stands still. -EAGAIN without an error: all must be let go for a while. */
 static int thread_wait_stop(const struct seizer *s, struct target_thread *th, struct err *err)
@@ -343,18 +363,15 @@ static int thread_wait_stop(const struct seizer *s, struct target_thread *th, st
 				return r;
 			continue;
 		}
-		if (waited >= VFORK_PATIENCE_MS && thread_in_vfork(th))
+		if ((waited >= VFORK_PATIENCE_MS || is_late(s)) && thread_in_vfork(th))
 			return is_late(s) ? vfork_refuse(s, th, err) : -EAGAIN;
 		if (is_late(s))
 			return late_refuse(th, err);
 		wait_for_news(5);
 		waited += 5;
+		if (th == target_leader(th->target))
+			take_dead_threads(th->target);
 	}
-}
-
-static bool is_dead(const struct target_thread *th)
-{
-	return th->tid == 0;
 }
 
 /* Every thread of a process stands still, or is forgotten as dead. */
@@ -362,8 +379,9 @@ static int target_wait_stop(const struct seizer *s, struct target *t, struct err
 {
 	bool leader_died;
 
-	for (size_t i = 0; i < t->nthreads; i++)
-		if (!t->threads[i]->seized)
+	/* The leader last: its death is reported only when those of the others have been taken. */
+	for (size_t i = t->nthreads; i-- > 0;)
+		if (!t->threads[i]->seized && !is_dead(t->threads[i]))
 			TRY(thread_wait_stop(s, t->threads[i], err));
 	leader_died = t->nthreads && is_dead(target_leader(t));
 	target_drop_threads(t, leader_died ? NULL : is_dead);

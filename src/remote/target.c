@@ -16,6 +16,7 @@
 #include "remote/arch/x86_64/gadget.h"
 #include "remote/arch/x86_64/state.h"
 #include "remote/internal.h"
+#include "remote/wait.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -47,10 +48,23 @@ static int target_read_status(struct target *t, struct err *err)
 	return 0;
 }
 
+#define DYING_PATIENCE_MS 100
+
+/* A process that is being killed shows a dead leader with living threads, for a moment. */
+static int read_settled_stat(const struct target *t, struct proc_stat *st)
+{
+	int r, waited = 0;
+
+	while ((r = proc_read_stat(t->proc, "stat", st)) == 0 && st->state == 'Z' &&
+	       st->num_threads > 1 && !t->nthreads && waited++ < DYING_PATIENCE_MS)
+		wait_for_news(1);
+	return r;
+}
+
 int target_refresh(struct target *t, struct err *err)
 {
 	struct proc_stat st;
-	int r = proc_read_stat(t->proc, "stat", &st);
+	int r = read_settled_stat(t, &st);
 
 	if (proc_is_gone(r) || (r == 0 && st.state == 'X'))
 		return gone(t, err);
@@ -58,16 +72,25 @@ int target_refresh(struct target *t, struct err *err)
 		return err_sys(err, r, "pid %d: read its stat", t->pid);
 	t->ppid = st.ppid;
 	str_copy(t->comm, sizeof(t->comm), st.comm);
-	/* A dead leader is 'Z' as well while its threads live. */
-	if (st.state == 'Z' && st.num_threads <= 1) {
-		t->state = TARGET_ZOMBIE;
-		t->exit_status = st.exit_code;
-	} else if (st.state == 'Z') {
+	if (st.state != 'Z')
+		return 0;
+	if (st.num_threads > 1 && t->nthreads && target_leader(t)->seized)
+		return target_reap(t, err); /* only a SIGKILL ends what we hold */
+	if (st.num_threads > 1)
 		return err_refuse(err, "end its other threads, or wait until they end",
 				  "pid %d (%s): the main thread has exited and others are running",
 				  t->pid, t->comm);
-	}
+	t->state = TARGET_ZOMBIE;
+	t->exit_status = st.exit_code;
 	return 0;
+}
+
+bool target_is_dead(const struct target *t)
+{
+	struct proc_stat st;
+
+	return proc_read_stat(t->proc, "stat", &st) < 0 || st.state == 'Z' || st.state == 'X' ||
+	       st.flags & 0x4; /* PF_EXITING */
 }
 
 int target_open(pid_t pid, struct target **ret, struct err *err)

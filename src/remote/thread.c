@@ -58,10 +58,32 @@ static int rseq_abort(struct target_thread *th, bool *changed, struct err *err)
 	return 0;
 }
 
+struct dispatch_config { /* struct ptrace_sud_config, 6.4 */
+	uint64_t mode, selector, offset, len;
+};
+
+/*
+ * With syscall user dispatch the kernel turns system calls from outside a range of code into
+ * SIGSYS, before any tracer sees them: the agent's too.
+ */
+static int refuse_dispatch(const struct target_thread *th, struct err *err)
+{
+	struct dispatch_config c = {0};
+
+	if (sys_ptrace(PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG, th->tid, sizeof(c),
+		       (uint64_t)(uintptr_t)&c) < 0 ||
+	    !c.mode)
+		return 0;
+	return err_refuse(err, "end the emulator that uses it (Wine, for one)",
+			  "pid %d (%s): thread %d uses syscall user dispatch", th->target->pid,
+			  th->target->comm, th->tid);
+}
+
 int thread_save(struct target_thread *th, struct err *err)
 {
 	bool changed;
 
+	TRY(refuse_dispatch(th, err));
 	TRY(arch_state_get(th->tid, &th->saved, err));
 	TRY(thread_ptrace(th, PTRACE_GETSIGMASK, "PTRACE_GETSIGMASK", sizeof(th->sigmask),
 			  (uint64_t)(uintptr_t)&th->sigmask, err));

@@ -60,12 +60,15 @@ static void target_detach(struct target *t, bool stop, struct err *err)
 	/* Queued while all its threads are held: none of them runs an instruction before it. */
 	if ((stop || t->stop_again) && !t->died && t->state == TARGET_ALIVE)
 		(void)sys_pidfd_send_signal(t->pidfd, SIGSTOP); /* fails if it is dead */
-	for (size_t i = 0; i < t->nthreads; i++)
-		if (t->threads[i]->seized &&
-		    thread_resume(t->threads[i], RESUME_DETACH, 0, &why) < 0) {
-			keep_first(err, &why);
-			why = ERR_INIT;
-		}
+	for (size_t i = 0; i < t->nthreads && !t->died; i++) {
+		if (!t->threads[i]->seized ||
+		    thread_resume(t->threads[i], RESUME_DETACH, 0, &why) >= 0)
+			continue;
+		if (why.kind == ERR_GONE)
+			(void)target_reap(t, &why); /* its parent gets its exit status */
+		keep_first(err, &why);
+		why = ERR_INIT;
+	}
 }
 
 static void kill_all(const struct target_tree *tree)

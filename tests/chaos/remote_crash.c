@@ -3,10 +3,11 @@
  * Crash safety of remote calls: a target that checks itself is frozen, entered, used and left
  * again and again by a process that is killed with SIGKILL at random moments.
  *
- *	remote_crash [-n KILLS] [-s SEED] [-w MAX_US] [-c] [-f] [-q]
+ *	remote_crash [-n KILLS] [-s SEED] [-w MAX_US] [-c] [-f] [-q] [-k]
  *
  *	-c  the target catches all signals that a batch could end with
  *	-f  the target has a seccomp filter
+ *	-k  the other way round: the targets are killed, and the tracer has to notice and end
  *	-q  quiet runs without kills: the tracer ends by itself
  *
  * Exit status 0 if no target was harmed. One target lives through all of it; when it is harmed,
@@ -35,7 +36,7 @@
 struct options {
 	int kills, max_us, busy_flags;
 	unsigned int seed;
-	bool quiet;
+	bool quiet, kill_targets;
 };
 
 static void die(const struct err *err)
@@ -202,12 +203,49 @@ static int run(const struct options *o)
 	return harmed || failed;
 }
 
+/* 0 if the tracer has ended by itself. */
+static int kill_one_target(const struct options *o)
+{
+	struct busy *busy;
+	pid_t target = busy_start(o->busy_flags, &busy), tracer;
+	int status = 0, i;
+
+	sleep_us(3000);
+	tracer = fork();
+	if (tracer == 0)
+		trace(target);
+	sleep_us(rand() % o->max_us);
+	kill(target, SIGKILL);
+	for (i = 0; i < 1000 && waitpid(tracer, &status, WNOHANG) == 0; i++)
+		sleep_us(10000);
+	if (i == 1000) {
+		printf("tracer %d hangs\n", tracer);
+		kill(tracer, SIGKILL);
+		waitpid(tracer, &status, 0);
+	} else if (!WIFEXITED(status)) {
+		printf("tracer died with status %#x\n", status);
+	}
+	waitpid(target, NULL, 0);
+	munmap(busy, sizeof(*busy));
+	return i == 1000 || !WIFEXITED(status);
+}
+
+static int run_kill_targets(const struct options *o)
+{
+	int bad = 0;
+
+	for (int i = 0; i < o->kills; i++)
+		bad += kill_one_target(o);
+	printf("%d targets killed, %d tracers in trouble\n", o->kills, bad);
+	return bad != 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct options o = {.kills = 1000, .max_us = 12000, .seed = (unsigned int)time(NULL)};
 	int c, value = 0;
 
-	while ((c = getopt(argc, argv, "n:s:w:cfqv")) != -1) {
+	while ((c = getopt(argc, argv, "n:s:w:cfqkv")) != -1) {
 		if (strchr("nsw", c) && parse_int(optarg, &value) < 0)
 			return 2;
 		if (c == 'n')
@@ -220,6 +258,8 @@ int main(int argc, char **argv)
 			o.busy_flags |= BUSY_CATCH_ALL;
 		else if (c == 'f')
 			o.busy_flags |= BUSY_FILTER;
+		else if (c == 'k')
+			o.kill_targets = true;
 		else if (c == 'q')
 			o.quiet = true;
 		else if (c == 'v')
@@ -232,5 +272,5 @@ int main(int argc, char **argv)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	printf("seed %u\n", o.seed);
 	srand(o.seed);
-	return run(&o);
+	return o.kill_targets ? run_kill_targets(&o) : run(&o);
 }

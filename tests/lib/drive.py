@@ -192,7 +192,10 @@ class Test:
         def is_over():
             box.append(self.ended())
             return box[-1] is not None
-        self.wait_for("the program's verdict", is_over)
+        try:
+            self.wait_for("the program's verdict", is_over)
+        except Failure as failure:
+            raise Failure("\n".join([str(failure), *self.said("FAIL")[:20]])) from None
         self.pid = 0
         self.check_end(box[-1])
 

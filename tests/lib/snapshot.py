@@ -123,6 +123,19 @@ def threads_of(pid):
     return found
 
 
+def timers_of(pid):
+    """id -> what it is; the order in which the kernel lists them means nothing."""
+    found = {}
+    for line in (read(f"/proc/{pid}/timers") or "").splitlines():
+        key, _, value = line.partition(":")
+        if key == "ID":
+            number = int(value)
+            found[number] = []
+        else:
+            found[number].append(line)
+    return found
+
+
 def process(pid, root, descriptors):
     stat, status = stat_fields(pid), status_of(f"/proc/{pid}/status")
     if not stat:
@@ -144,6 +157,7 @@ def process(pid, root, descriptors):
         # nice, real-time priority, policy
         "sched": (stat[16], stat[37], stat[38]),
         "threads": threads_of(pid),
+        "timers": timers_of(pid),
         "cmdline": read(f"/proc/{pid}/cmdline", True),
         "environ": read(f"/proc/{pid}/environ", True),
         "auxv": read(f"/proc/{pid}/auxv", True),
@@ -173,8 +187,9 @@ def short(value):
 def differing(before, after):
     """What differs in two values of one field, as short as possible."""
     if isinstance(before, dict) and isinstance(after, dict):
-        return [f"{key}: {short(before.get(key))} became {short(after.get(key))}"
-                for key in sorted({*before, *after}) if before.get(key) != after.get(key)]
+        return [f"{key}: {line}" for key in sorted({*before, *after})
+                if before.get(key) != after.get(key)
+                for line in differing(before.get(key), after.get(key))]
     if isinstance(before, list) and isinstance(after, list):
         return [*(f"lost {short(v)}" for v in before if v not in after),
                 *(f"new {short(v)}" for v in after if v not in before)] or ["another order"]

@@ -8,8 +8,7 @@
  * their first instruction. Ids are chosen with set_tid, which gives exactly one id: that in the
  * innermost pid namespace. What torpor sees it as is then looked up by NSpid.
  *
- * Of a zombie, a core dump made at its death (0x80 in its wait status) can't be brought back:
- * the kernel sets that bit when it has written one.
+ * The root is made in build_root.c, zombies and stopped processes in build_exit.c.
  */
 #include "remote/build.h"
 
@@ -21,6 +20,7 @@
 #include "kernel/sys.h"
 #include "kernel/uapi/ptrace.h"
 #include "remote/batch.h"
+#include "remote/build_parts.h"
 #include "remote/internal.h"
 #include "remote/scratch.h"
 
@@ -37,17 +37,6 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-
-#define TASK_END 0x7ffffffff000ULL /* higher addresses are only given to who asks for them */
-#define SIGNALS	 64
-
-void born_wait(int ours, int theirs) __attribute__((noreturn));
-extern const uint8_t born_syscall[];
-
-struct build {
-	struct build_opts opts;
-	int ours, theirs; /* the mailbox */
-};
 
 int build_new(const struct build_opts *opts, struct build **ret, struct err *err)
 {
@@ -96,7 +85,7 @@ static int pid_taken(pid_t vpid, bool nested, struct err *err)
 	return err_hint(err, "end that process, or restore into a pid namespace of its own");
 }
 
-static int clone_failed(int code, pid_t vpid, bool nested, struct err *err)
+int clone_failed(int code, pid_t vpid, bool nested, struct err *err)
 {
 	if (code == -EEXIST)
 		return pid_taken(vpid, nested, err);
@@ -124,8 +113,7 @@ static struct scratch *half_made_scratch(const struct build *b)
 	return s;
 }
 
-/* The first stop of a task that is traced from birth or was just seized. */
-static int first_stop(struct target_thread *th, struct err *err)
+int first_stop(struct target_thread *th, struct err *err)
 {
 	struct stop stop;
 
@@ -137,8 +125,8 @@ static int first_stop(struct target_thread *th, struct err *err)
 	return 0;
 }
 
-static int half_made_open(struct build *b, pid_t pid, struct target *parent, struct target **ret,
-			  struct err *err)
+int half_made_open(struct build *b, pid_t pid, struct target *parent, struct target **ret,
+		   struct err *err)
 {
 	struct target *t;
 
@@ -151,221 +139,17 @@ static int half_made_open(struct build *b, pid_t pid, struct target *parent, str
 	return 0;
 }
 
-/*
- * A child that bears the root and ends at once. Otherwise the end of torpor would be the death of
- * the root's parent, and a program that asked for a signal at that would get it. Torpor itself
- * mustn't be the one who adopts it.
- */
-static pid_t clone_by_deputy(const struct build *b, struct clone_args *args)
-{
-	struct clone_args plain = {.exit_signal = SIGCHLD};
-	pid_t *ret, pid, deputy;
-	int adopts = 0;
-
-	ret = mmap(NULL, sizeof(*ret), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (ret == MAP_FAILED)
-		return -errno;
-	prctl(PR_GET_CHILD_SUBREAPER, &adopts);
-	prctl(PR_SET_CHILD_SUBREAPER, 0);
-	deputy = sys_clone3(&plain, sizeof(plain));
-	if (deputy == 0) {
-		pid = sys_clone3(args, sizeof(*args));
-		if (pid == 0)
-			born_wait(b->ours, b->theirs);
-		*ret = pid;
-		_exit(0);
-	}
-	if (deputy > 0)
-		(void)sys_wait(deputy, NULL, 0);
-	prctl(PR_SET_CHILD_SUBREAPER, adopts);
-	pid = deputy < 0 ? deputy : *ret;
-	munmap(ret, sizeof(*ret));
-	return pid ? pid : -ECHILD; /* killed before it could do anything */
-}
-
-static pid_t clone_root(const struct build *b, uint64_t flags, pid_t vpid)
-{
-	struct clone_args args = {
-		.flags = flags,
-		.exit_signal = flags & CLONE_PARENT ? 0 : SIGCHLD,
-		.set_tid = (uint64_t)(uintptr_t)&vpid,
-		.set_tid_size = vpid ? 1 : 0,
-	};
-	sigset_t all, old;
-	pid_t pid;
-
-	/* What a terminal sends to us isn't for it: blocked from its first instruction on. */
-	sigfillset(&all);
-	sigprocmask(SIG_SETMASK, &all, &old);
-	if (b->opts.orphan_root && !(flags & CLONE_PARENT))
-		pid = clone_by_deputy(b, &args);
-	else
-		pid = sys_clone3(&args, sizeof(args));
-	if (pid == 0)
-		born_wait(b->ours, b->theirs);
-	sigprocmask(SIG_SETMASK, &old, NULL);
-	return pid;
-}
-
-static int root_call(struct target_thread *th, long nr, const uint64_t args[6], int64_t *ret,
-		     struct err *err)
-{
-	struct user_regs_struct regs;
-	struct call_site site = {.ip = (uint64_t)(uintptr_t)born_syscall};
-	struct agent_call call = {.nr = (uint64_t)nr};
-
-	TRY(arch_gp_get(th->tid, &regs, err));
-	site.sp = regs.rsp;
-	memcpy(call.args, args, sizeof(call.args));
-	TRY(single_call(th, &site, nr, args, &call.ret, err));
-	call_log(th, &call);
-	*ret = call.ret;
-	return 0;
-}
-
-static int root_must(struct target_thread *th, long nr, const uint64_t args[6], struct err *err)
-{
-	struct agent_call call = {.nr = (uint64_t)nr};
-	char text[256];
-
-	TRY(root_call(th, nr, args, &call.ret, err));
-	if (call.ret >= 0 || call.ret < -4095)
-		return 0;
-	memcpy(call.args, args, sizeof(call.args));
-	return err_sys(err, (int)call.ret, "pid %d: %s", th->tid,
-		       call_format(&call, text, sizeof(text)));
-}
-
-/* The C library's rseq area is about to be unmapped; the kernel would kill the task for that. */
-static int root_forget_rseq(struct target_thread *th, struct err *err)
-{
-	struct ptrace_rseq_configuration c = {0};
-
-	if (sys_ptrace(PTRACE_GET_RSEQ_CONFIGURATION, th->tid, sizeof(c), (uint64_t)(uintptr_t)&c) <
-		    0 ||
-	    !c.rseq_abi_pointer)
-		return 0;
-	return root_must(th, SYS_rseq,
-			 (const uint64_t[6]){c.rseq_abi_pointer, c.rseq_abi_size,
-					     1 /* RSEQ_FLAG_UNREGISTER */, c.signature},
-			 err);
-}
-
-static int root_map_scratch(struct build *b, struct target_thread *th, struct err *err)
-{
-	uint64_t at = b->opts.scratch.va, len = b->opts.scratch_len;
-	uint64_t own = (uint64_t)(uintptr_t)born_syscall;
-
-	if (own >= at && own < at + len)
-		return err_bug(err, "scratch area %#lx lies over torpor's own code", at);
-	TRY(root_must(th, SYS_mmap,
-		      (const uint64_t[6]){at, len, PROT_READ | PROT_EXEC,
-					  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, (uint64_t)-1},
-		      err));
-	TRY(agent_install(th->target, b->opts.scratch, err));
-	return root_must(th, SYS_mprotect,
-			 (const uint64_t[6]){at + SCRATCH_SLOT(0), len - SCRATCH_SLOT(0),
-					     PROT_READ | PROT_WRITE},
-			 err);
-}
-
-static void must_call(struct batch *batch, long nr, const uint64_t args[6])
-{
-	batch_must(batch, batch_call_args(batch, nr, args));
-}
-#define MUST_CALL(batch, nr, ...) must_call((batch), (nr), (const uint64_t[6]){__VA_ARGS__})
-
-/* Nothing of torpor stays: memory, descriptors, handlers, what the C library registered. */
-static int root_empty(struct build *b, struct target_thread *th, struct err *err)
-{
-	auto_batch struct batch *batch = batch_new(th);
-	uint64_t at = b->opts.scratch.va, end = at + b->opts.scratch_len;
-	uint64_t mailbox = (uint64_t)b->opts.mailbox;
-	struct rlimit lim;
-	stack_t no_stack = {.ss_flags = SS_DISABLE};
-	uint64_t default_action[4] = {0};
-	raddr_t p;
-
-	getrlimit(RLIMIT_NOFILE, &lim);
-	lim.rlim_cur = lim.rlim_max; /* its own limits are set at the end */
-	p = batch_put(batch, &lim, sizeof(lim));
-	MUST_CALL(batch, SYS_prlimit64, 0, RLIMIT_NOFILE, p.va);
-	if (b->theirs != b->opts.mailbox)
-		MUST_CALL(batch, SYS_dup3, (uint64_t)b->theirs, mailbox, O_CLOEXEC);
-	if (mailbox)
-		MUST_CALL(batch, SYS_close_range, 0, mailbox - 1);
-	MUST_CALL(batch, SYS_close_range, mailbox + 1, UINT32_MAX);
-	p = batch_put(batch, &no_stack, sizeof(no_stack));
-	MUST_CALL(batch, SYS_sigaltstack, p.va);
-	p = batch_put(batch, default_action, sizeof(default_action));
-	for (uint64_t signo = 1; signo <= SIGNALS; signo++)
-		if (signo != SIGKILL && signo != SIGSTOP)
-			MUST_CALL(batch, SYS_rt_sigaction, signo, p.va, 0, 8);
-	MUST_CALL(batch, SYS_set_robust_list, 0, 24);
-	MUST_CALL(batch, SYS_set_tid_address, 0);
-	MUST_CALL(batch, SYS_umask, 0);
-	MUST_CALL(batch, SYS_munmap, 0, at);
-	MUST_CALL(batch, SYS_munmap, end, TASK_END - end);
-	TRY(batch_run(batch, err));
-	if (batch_expect_all(batch, err) < 0)
-		return err_hint(err, "is RLIMIT_NOFILE above %d?", b->opts.mailbox);
-	return 0;
-}
-
-static int root_take(struct build *b, struct target *t, struct err *err)
-{
-	struct target_thread *th = target_leader(t);
-	long r = sys_ptrace(PTRACE_SEIZE, t->pid, 0,
-			    PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL | PTRACE_O_SUSPEND_SECCOMP);
-
-	if (r == -EPERM || r == -EINVAL)
-		r = sys_ptrace(PTRACE_SEIZE, t->pid, 0, PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL);
-	if (r < 0)
-		return err_sys(err, (int)r, "pid %d: PTRACE_SEIZE", t->pid);
-	TRY(thread_ptrace(th, PTRACE_INTERRUPT, "PTRACE_INTERRUPT", 0, 0, err));
-	TRY(first_stop(th, err));
-	TRY(root_forget_rseq(th, err));
-	TRY(root_map_scratch(b, th, err));
-	return root_empty(b, th, err);
-}
-
-int build_root(struct build *b, uint64_t clone_flags, pid_t vpid, struct target **ret,
-	       struct err *err)
-{
-	struct target *t;
-	pid_t pid = clone_root(b, clone_flags, vpid);
-	int r;
-
-	if (pid < 0)
-		return clone_failed(pid, vpid, clone_flags & CLONE_NEWPID, err);
-	r = half_made_open(b, pid, NULL, &t, err);
-	if (r < 0) {
-		(void)sys_kill(pid, SIGKILL);
-		(void)sys_wait(pid, NULL, 0);
-		return r;
-	}
-	log_debug("pid %d: created, %d in its namespace", pid, t->vpid);
-	r = root_take(b, t, err);
-	if (r < 0) {
-		build_kill(t);
-		target_free(t);
-		return r;
-	}
-	*ret = t;
-	return 0;
-}
-
-/* Which of the ids is `vid` in the innermost namespace? 0: none. */
-static pid_t find_by_vid(int dirfd, const char *prefix, const struct proc_ids *ids, pid_t vid)
+/* Which of the processes is `vid` in the innermost namespace? 0: none. */
+static pid_t find_by_vid(const struct proc_ids *ids, pid_t vid)
 {
 	for (size_t i = ids->len; i-- > 0;) { /* the newest is last */
 		auto_free char *text = NULL;
-		char path[64];
+		char path[32];
 		uint64_t v;
 		size_t levels;
 
-		snprintf(path, sizeof(path), "%s%d/status", prefix, ids->data[i]);
-		if (io_read_file(dirfd, path, &text, NULL) == 0 &&
+		snprintf(path, sizeof(path), "/proc/%d/status", ids->data[i]);
+		if (io_read_file(AT_FDCWD, path, &text, NULL) == 0 &&
 		    proc_field_last(text, "NSpid", &v, &levels) && (pid_t)v == vid)
 			return ids->data[i];
 	}
@@ -377,7 +161,6 @@ static int child_pid(const struct target *maker, pid_t vpid, bool is_sibling, pi
 		     struct err *err)
 {
 	auto_ids struct proc_ids ids = {0};
-	char path[64];
 	pid_t parent = is_sibling ? maker->ppid : maker->pid;
 	int proc, r;
 
@@ -390,8 +173,7 @@ static int child_pid(const struct target *maker, pid_t vpid, bool is_sibling, pi
 	fd_close(proc);
 	if (r < 0)
 		return err_sys(err, r, "list children of pid %d", parent);
-	snprintf(path, sizeof(path), "/proc/");
-	*ret = find_by_vid(AT_FDCWD, path, &ids, vpid);
+	*ret = find_by_vid(&ids, vpid);
 	return *ret ? 0
 		    : err_gone(err, "pid %d in the namespace of pid %d: not found", vpid,
 			       maker->pid);
@@ -452,27 +234,73 @@ int build_child(struct build *b, struct target *parent, uint64_t clone_flags, pi
 	(CLONE_THREAD | CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_SYSVSEM |        \
 	 CLONE_PTRACE)
 
-static int thread_tids(struct target *t, const pid_t *vtids, pid_t *tids, size_t n, struct err *err)
+struct tid_pair {
+	pid_t vtid, tid;
+};
+
+static int tid_pair_cmp(const void *a, const void *b)
+{
+	const struct tid_pair *x = a, *y = b;
+
+	return (x->vtid > y->vtid) - (x->vtid < y->vtid);
+}
+
+static int pid_cmp(const void *a, const void *b)
+{
+	return *(const pid_t *)a - *(const pid_t *)b;
+}
+
+/* The threads that aren't in t->threads yet, sorted by their numbers in the namespace. */
+static int list_new_threads(const struct target *t, struct tid_pair **ret, size_t *ret_n,
+			    struct err *err)
 {
 	auto_ids struct proc_ids ids = {0};
-	int r;
+	auto_free pid_t *known = xcalloc(t->nthreads, sizeof(*known));
+	struct tid_pair *pairs;
+	size_t n = 0, levels;
+	int r = proc_list_dir(t->proc, "task", &ids);
+
+	if (r < 0)
+		return err_sys(err, r, "pid %d: list its threads", t->pid);
+	for (size_t i = 0; i < t->nthreads; i++)
+		known[i] = t->threads[i]->tid;
+	qsort(known, t->nthreads, sizeof(*known), pid_cmp);
+	pairs = xcalloc(ids.len + 1, sizeof(*pairs));
+	for (size_t i = 0; i < ids.len; i++) {
+		auto_free char *text = NULL;
+		char path[64];
+		uint64_t v;
+
+		if (bsearch(&ids.data[i], known, t->nthreads, sizeof(*known), pid_cmp))
+			continue;
+		snprintf(path, sizeof(path), "task/%d/status", ids.data[i]);
+		if (io_read_file(t->proc, path, &text, NULL) == 0 &&
+		    proc_field_last(text, "NSpid", &v, &levels))
+			pairs[n++] = (struct tid_pair){(pid_t)v, ids.data[i]};
+	}
+	qsort(pairs, n, sizeof(*pairs), tid_pair_cmp);
+	*ret = pairs;
+	*ret_n = n;
+	return 0;
+}
+
+/* What torpor sees new threads as. */
+static int thread_tids(struct target *t, const pid_t *vtids, pid_t *tids, size_t n, struct err *err)
+{
+	auto_free struct tid_pair *pairs = NULL;
+	size_t npairs = 0;
 
 	memcpy(tids, vtids, n * sizeof(*tids));
 	if (!t->nested_pidns)
 		return 0;
-	r = proc_list_dir(t->proc, "task", &ids);
-	if (r < 0)
-		return err_sys(err, r, "pid %d: list its threads", t->pid);
+	TRY(list_new_threads(t, &pairs, &npairs, err));
 	for (size_t i = 0; i < n; i++) {
-		tids[i] = find_by_vid(t->proc, "task/", &ids, vtids[i]);
-		if (!tids[i])
+		struct tid_pair key = {.vtid = vtids[i]}, *found;
+
+		found = bsearch(&key, pairs, npairs, sizeof(*pairs), tid_pair_cmp);
+		if (!found)
 			return err_gone(err, "pid %d: thread %d died", t->pid, vtids[i]);
-		if (ids.len) /* mostly in this order: the next search starts at the end again */
-			for (size_t j = ids.len; j-- > 0;)
-				if (ids.data[j] == tids[i]) {
-					ids.data[j] = ids.data[--ids.len];
-					break;
-				}
+		tids[i] = found->tid;
 	}
 	return 0;
 }
@@ -507,114 +335,6 @@ int build_threads(struct build *b, struct target *t, const pid_t *vtids, size_t 
 	for (size_t i = 0; i < n; i += THREADS_PER_BATCH)
 		TRY(some_threads(t, vtids + i, MIN(n - i, (size_t)THREADS_PER_BATCH), err));
 	return 0;
-}
-
-/* The death of a child is nothing that its parent's program should hear of again. */
-static int flush_sigchld(struct target *parent, struct err *err)
-{
-	auto_batch struct batch *batch = NULL;
-	uint64_t default_action[4] = {0};
-	raddr_t dfl, old;
-
-	if (!parent || !parent->scratch)
-		return 0;
-	batch = batch_new(target_leader(parent));
-	dfl = batch_put(batch, default_action, sizeof(default_action));
-	old = batch_space(batch, sizeof(default_action));
-	/* Setting a default that is "ignore" discards what is pending. */
-	batch_call(batch, SYS_rt_sigaction, SIGCHLD, dfl.va, old.va, 8);
-	batch_call(batch, SYS_rt_sigaction, SIGCHLD, old.va, 0, 8);
-	return batch_run(batch, err);
-}
-
-static int exit_by_call(struct target_thread *th, int code, struct err *err)
-{
-	struct scratch *s = th->target->scratch;
-	struct user_regs_struct regs;
-
-	TRY(arch_gp_get(th->tid, &regs, err));
-	regs.rip = scratch_single(s);
-	regs.orig_rax = (uint64_t)-1;
-	regs.rax = SYS_exit_group;
-	regs.rdi = (uint64_t)code;
-	TRY(arch_gp_set(th->tid, &regs, err));
-	return thread_resume(th, RESUME_CONT, 0, err);
-}
-
-static int exit_by_signal(struct target_thread *th, int signo, struct err *err)
-{
-	struct target *t = th->target;
-	auto_batch struct batch *batch = batch_new(th);
-	struct rlimit none = {0, 0};
-	struct stop stop;
-	raddr_t lim = batch_put(batch, &none, sizeof(none));
-
-	batch_call(batch, SYS_prlimit64, 0, RLIMIT_CORE, lim.va); /* no second core dump */
-	TRY(batch_run(batch, err));
-	if (sys_tgkill(t->pid, th->tid, signo) < 0)
-		return err_sys(err, -errno, "pid %d: send signal %d", t->pid, signo);
-	if (signo == SIGKILL)
-		return 0;
-	TRY(thread_set_mask(th, ~(1ULL << (signo - 1)), err));
-	TRY(thread_resume(th, RESUME_CONT, 0, err));
-	TRY(thread_wait(th, &stop, err));
-	if (stop.kind != STOP_SIGNAL || stop.signo != signo)
-		return err_bug(err, "pid %d: status %#x instead of signal %d", t->pid, stop.status,
-			       signo);
-	return thread_resume(th, RESUME_CONT, signo, err);
-}
-
-static bool signal_kills(int signo)
-{
-	switch (signo) {
-	case SIGCHLD:
-	case SIGCONT:
-	case SIGURG:
-	case SIGWINCH:
-	case SIGSTOP:
-	case SIGTSTP:
-	case SIGTTIN:
-	case SIGTTOU:
-		return false;
-	default:
-		return signo > 0 && signo <= SIGNALS;
-	}
-}
-
-int build_exit(struct target *t, int wait_status, struct err *err)
-{
-	struct target_thread *th = target_leader(t);
-	int status = 0;
-
-	if (!t->parent)
-		return err_bug(err, "pid %d: a zombie needs a restored parent", t->pid);
-	if (WIFEXITED(wait_status))
-		TRY(exit_by_call(th, WEXITSTATUS(wait_status), err));
-	else if (WIFSIGNALED(wait_status) && signal_kills(WTERMSIG(wait_status)))
-		TRY(exit_by_signal(th, WTERMSIG(wait_status), err));
-	else
-		return err_input(err, "pid %d: %#x isn't the status of a dead process", t->vpid,
-				 wait_status);
-	TRY(thread_wait_death(th, &status, err));
-	if ((status & ~0x80) != (wait_status & ~0x80))
-		return err_bug(err, "pid %d: died with status %#x instead of %#x", t->pid, status,
-			       wait_status);
-	target_drop_threads(t, NULL);
-	free(t->scratch);
-	t->scratch = NULL;
-	t->state = TARGET_ZOMBIE;
-	t->exit_status = wait_status;
-	return flush_sigchld(t->parent, err);
-}
-
-int build_reap(struct target *parent, pid_t vpid, struct err *err)
-{
-	int64_t r;
-
-	TRY(remote_call(target_leader(parent), &r, err, SYS_wait4, (uint64_t)vpid, 0, __WALL));
-	if (r < 0)
-		return err_sys(err, (int)r, "pid %d: wait for its child %d", parent->pid, vpid);
-	return flush_sigchld(parent, err);
 }
 
 int build_block_all(struct target *t, struct err *err)
@@ -654,72 +374,6 @@ int build_strip(struct target *t, struct err *err)
 	t->scratch = NULL;
 	for (size_t i = 0; i < t->nthreads; i++)
 		t->threads[i]->entered = t->threads[i]->in_agent = false;
-	return 0;
-}
-
-/*
- * The stop signal is delivered while all others are blocked, so that not one instruction runs, nor
- * any handler, before it; the interrupt that is then pending stops the thread in any case. 1: in
- * group-stop, 0: not.
- */
-static int stop_by(struct target_thread *th, int signo, struct err *err)
-{
-	struct target *t = th->target;
-	struct stop stop;
-	uint64_t mask;
-
-	TRY(thread_ptrace(th, PTRACE_GETSIGMASK, "PTRACE_GETSIGMASK", sizeof(mask),
-			  (uint64_t)(uintptr_t)&mask, err));
-	TRY(thread_set_mask(th, ~(1ULL << (signo - 1)), err));
-	if (sys_tgkill(t->pid, th->tid, signo) < 0)
-		return err_gone(err, "pid %d (%s): died", t->pid, t->comm);
-	TRY(thread_resume(th, RESUME_CONT, 0, err));
-	TRY(thread_wait(th, &stop, err));
-	if (stop.kind != STOP_SIGNAL || stop.signo != signo)
-		return err_bug(err, "pid %d: status %#x instead of signal %d", t->pid, stop.status,
-			       signo);
-	TRY(thread_ptrace(th, PTRACE_INTERRUPT, "PTRACE_INTERRUPT", 0, 0, err));
-	TRY(thread_resume(th, RESUME_CONT, signo, err));
-	TRY(thread_wait(th, &stop, err));
-	TRY(thread_set_mask(th, mask, err));
-	return stop.kind == STOP_GROUP;
-}
-
-/* Can this signal stop the process now? Not if it is caught or ignored. */
-static bool stop_signal_works(const struct target *t, int signo)
-{
-	auto_free char *text = NULL;
-	uint64_t caught = 0, ignored = 0;
-
-	if (signo == SIGSTOP)
-		return true;
-	return io_read_file(t->proc, "status", &text, NULL) == 0 &&
-	       proc_field_u64(text, "SigCgt", 16, &caught) &&
-	       proc_field_u64(text, "SigIgn", 16, &ignored) &&
-	       !((caught | ignored) >> (signo - 1) & 1);
-}
-
-int build_stop(struct target *t, int stop_signo, struct err *err)
-{
-	int r = 0;
-
-	if (stop_signal_works(t, stop_signo))
-		r = stop_by(target_leader(t), stop_signo, err);
-	/* Caught by now, or ignored as its process group is an orphaned one. */
-	if (r == 0)
-		r = stop_by(target_leader(t), SIGSTOP, err);
-	return r < 0 ? r : 0;
-}
-
-int build_forget_stop(struct target *parent, pid_t vpid, struct err *err)
-{
-	int64_t ret;
-
-	TRY(remote_call(target_leader(parent), &ret, err, SYS_waitid, P_PID, (uint64_t)vpid, 0,
-			WSTOPPED | WNOHANG, 0));
-	if (ret < 0 && ret != -ECHILD) /* ECHILD: it has another parent by now */
-		return err_sys(err, (int)ret, "pid %d: waiting for its stopped child %d",
-			       parent->pid, vpid);
 	return 0;
 }
 

@@ -67,6 +67,14 @@ int rfile_load_fown(struct rfile *rf, const FownEntry *e, struct err *err)
 	return 0;
 }
 
+static const char *type_name(FdTypes type)
+{
+	const ProtobufCEnumValue *v =
+		protobuf_c_enum_descriptor_get_value(&fd_types__descriptor, type);
+
+	return v ? v->name : "unknown";
+}
+
 static int load_entries(struct rfiles *f, struct err *err)
 {
 	auto_img_reader struct img_reader *rd = NULL;
@@ -80,8 +88,8 @@ static int load_entries(struct rfiles *f, struct err *err)
 		if (!kind)
 			return err_refuse(
 				err, "this checkpoint needs an engine that supports it",
-				"files.img: file %u is of type %d, which isn't supported yet",
-				e->id, (int)e->type);
+				"files.img: file %u is of type %s, which isn't supported yet",
+				e->id, type_name(e->type));
 		*vec_push(&f->files) = (struct rfile){
 			.id = e->id,
 			.kind = kind,

@@ -58,6 +58,7 @@ struct tty_end {
 };
 struct ttys {
 	VEC(struct tty_end) ends;
+	VEC(struct origin) cttys; /* who has /dev/tty open: another one in each session */
 };
 
 static bool tty_match(struct files *f, const struct fdesc *d)
@@ -137,7 +138,7 @@ static int tty_dump(struct files *f, const struct fdesc *d, uint32_t id, struct 
 	struct tty_end end = {.o = d->o, .st = d->st};
 
 	TRY(identify(d, &end, err));
-	if (end.type != TTY_TYPE__PTY && !f->opts.shell_job)
+	if (end.type != TTY_TYPE__PTY && end.type != TTY_TYPE__CTTY && !f->opts.shell_job)
 		return err_refuse(err,
 				  "pass --shell-job to take the terminal of the restoring shell",
 				  "%s is a terminal from outside of the tree", d->name);
@@ -145,6 +146,8 @@ static int tty_dump(struct files *f, const struct fdesc *d, uint32_t id, struct 
 		f->ttys = arena_new_of(f->a, struct ttys);
 	if (!find_end(f, end.id))
 		*vec_push(&f->ttys->ends) = end;
+	if (end.type == TTY_TYPE__CTTY)
+		*vec_push(&f->ttys->cttys) = d->o;
 	tty_file_entry__init(e);
 	e->id = id;
 	e->tty_info_id = end.id;
@@ -154,28 +157,6 @@ static int tty_dump(struct files *f, const struct fdesc *d, uint32_t id, struct 
 	e->regf_id = files_new_id(f);
 	TRY(dump_reg(f, d, e->regf_id, err));
 	files_entry(f, FD_TYPES__TTY, id)->tty = e;
-	return 0;
-}
-
-static bool is_outside(const struct files *f, const struct tty_end *e)
-{
-	return e->type == TTY_TYPE__PTY && !(e->id & 1) && (e->id >> 1) < INDEX_HUNG_UP &&
-	       !find_end(f, e->id | 1);
-}
-
-static int tty_collected(struct files *f, struct err *err)
-{
-	if (!f->ttys || f->opts.shell_job)
-		return 0;
-	vec_foreach (e, &f->ttys->ends) {
-		if (!is_outside(f, e))
-			continue;
-		err_refuse(err, "pass --shell-job to take the terminal of the restoring shell",
-			   "pid %d (%s): fd %d: /dev/pts/%u is a terminal whose other end is "
-			   "outside of the tree",
-			   e->o.t->pid, e->o.t->comm, e->o.fd.n, e->id >> 1);
-		TRY(files_refuse_or_report(f, err));
-	}
 	return 0;
 }
 
@@ -200,6 +181,49 @@ static void read_stat(const struct target *t, uint64_t *session, uint64_t *tty, 
 	*session = (uint64_t)v[2];
 	*tty = (uint64_t)v[3];
 	*tpgid = v[4];
+}
+
+static bool is_outside(const struct files *f, const struct tty_end *e)
+{
+	return e->type == TTY_TYPE__PTY && !(e->id & 1) && (e->id >> 1) < INDEX_HUNG_UP &&
+	       !find_end(f, e->id | 1);
+}
+
+/* Is the controlling terminal of this task a pty whose master is in the tree? */
+static bool has_own_terminal(const struct files *f, const struct target *t)
+{
+	uint64_t session, tty;
+	int64_t tpgid;
+
+	read_stat(t, &session, &tty, &tpgid);
+	return major(tty) >= PTY_SLAVE_MAJOR && major(tty) <= PTY_SLAVE_MAJOR_END &&
+	       find_end(f, ((major(tty) - PTY_SLAVE_MAJOR) * 256 + minor(tty)) << 1 | 1);
+}
+
+static int refuse_outside(struct files *f, const struct origin *o, const char *name,
+			  struct err *err)
+{
+	err_refuse(err, "pass --shell-job to take the terminal of the restoring shell",
+		   "pid %d (%s): fd %d: %s is a terminal whose other end is outside of the tree",
+		   o->t->pid, o->t->comm, o->fd.n, name);
+	return files_refuse_or_report(f, err);
+}
+
+static int tty_collected(struct files *f, struct err *err)
+{
+	char name[32];
+
+	if (!f->ttys || f->opts.shell_job)
+		return 0;
+	vec_foreach (e, &f->ttys->ends) {
+		snprintf(name, sizeof(name), "/dev/pts/%u", e->id >> 1);
+		if (is_outside(f, e))
+			TRY(refuse_outside(f, &e->o, name, err));
+	}
+	vec_foreach (o, &f->ttys->cttys)
+		if (!has_own_terminal(f, o->t))
+			TRY(refuse_outside(f, o, "/dev/tty", err));
+	return 0;
 }
 
 /* Whose controlling terminal it is. The master tells of its slave. */
@@ -303,8 +327,10 @@ static int tty_dump_finish(struct files *f, struct mem_stats *stats, struct err 
 
 static void tty_dump_done(struct files *f)
 {
-	if (f->ttys)
-		vec_done(&f->ttys->ends);
+	if (!f->ttys)
+		return;
+	vec_done(&f->ttys->ends);
+	vec_done(&f->ttys->cttys);
 }
 
 /* --------------------------------------------------------------- restore */

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A slave whose master is gone, as programs have it whose terminal window was closed. */
+#include "behave.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <termios.h>
+#include <unistd.h>
+
+BEHAVE("a terminal that was hung up", .changes = "fds")
+{
+	int master = SYS(posix_openpt(O_RDWR | O_NOCTTY)), slave;
+	struct termios modes;
+	char name[64], c;
+
+	MUST(grantpt(master) == 0 && unlockpt(master) == 0);
+	MUST(ptsname_r(master, name, sizeof(name)) == 0);
+	slave = SYS(open(name, O_RDWR | O_NOCTTY));
+	close(master);
+	FREEZE();
+	CHECK_EQ(read(slave, &c, 1), 0);
+	CHECK(write(slave, "x", 1) < 0 && errno == EIO, "write: %m");
+	CHECK(tcgetattr(slave, &modes) < 0 && errno == EIO, "tcgetattr: %m");
+	CHECK_EQ(fcntl(slave, F_GETFL) & O_ACCMODE, O_RDWR);
+}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A slave whose master is gone, as programs have it whose terminal window was closed. */
 #include "behave.h"
+#include "pty.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,12 +11,10 @@
 
 BEHAVE("a terminal that was hung up", .changes = "fds")
 {
-	int master = SYS(posix_openpt(O_RDWR | O_NOCTTY)), slave;
-	struct termios modes;
 	char name[64], c;
+	int master = pty_open_master(O_RDWR | O_NOCTTY, name, sizeof(name)), slave;
+	struct termios modes;
 
-	MUST(grantpt(master) == 0 && unlockpt(master) == 0);
-	MUST(ptsname_r(master, name, sizeof(name)) == 0);
 	slave = SYS(open(name, O_RDWR | O_NOCTTY));
 	close(master);
 	FREEZE();

@@ -4,6 +4,7 @@
  * it as controlling terminal, the child's group is in the foreground and gets what is typed.
  */
 #include "behave.h"
+#include "pty.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -88,11 +89,9 @@ static void wait_shown(int master)
 
 BEHAVE("a session with a controlling terminal")
 {
-	int master = SYS(posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK));
+	int master = pty_open_master(O_RDWR | O_NOCTTY | O_NONBLOCK, name, sizeof(name));
 	pid_t pid;
 
-	MUST(grantpt(master) == 0 && unlockpt(master) == 0);
-	MUST(ptsname_r(master, name, sizeof(name)) == 0);
 	pid = behave_fork(leader, NULL);
 	behave_await_children(2);
 	FREEZE();

@@ -314,7 +314,7 @@ const struct option_row option_table[] = {
 	    .help = "make the root a child of torpor's parent; needs --restore-detached"),
 	ROW("exec-cmd", 0, NULL, GROUP_TASKS, R, SWITCH(exec_cmd),
 	    .help = "when restored, become the command after --, as the tree's parent"),
-	ROW("shell-job", 'j', NULL, GROUP_TASKS, D | R, FLAG(shell_job),
+	ROW("shell-job", 'j', NULL, GROUP_TASKS, D | R | C, FLAG(shell_job),
 	    .help = "the root isn't a session leader; restore into torpor's own session and terminal"),
 	ROW("freeze-cgroup", 0, "DIR", GROUP_TASKS, D | P, STRING(freeze_cgroup),
 	    .help = "stop the tree with this freezer cgroup (v1 or v2)"),
@@ -331,7 +331,7 @@ const struct option_row option_table[] = {
 	ROW("allow-uprobes", 0, NULL, GROUP_TASKS, D | R, REFUSED_FLAG,
 	    .help = "detach the uprobes from the tree first"),
 
-	ROW("ghost-limit", 0, "SIZE", GROUP_MEMORY, D, .set = set_size, AT(uint64_t, ghost_limit),
+	ROW("ghost-limit", 0, "SIZE", GROUP_MEMORY, D | C, .set = set_size, AT(uint64_t, ghost_limit),
 	    .help = "refuse deleted files bigger than SIZE[K|M|G] (default: no limit)"),
 	/* Holes are found by SEEK_DATA, which gives the same file either way. */
 	ROW("ghost-fiemap", 0, NULL, GROUP_MEMORY, D, .negatable = true, .set = set_nothing,
@@ -367,9 +367,9 @@ const struct option_row option_table[] = {
 	ROW("tls-no-cn-verify", 0, NULL, GROUP_MEMORY, S | D | P | L, REFUSED_FLAG,
 	    .help = "dump to a directory and copy it"),
 
-	ROW("link-remap", 0, NULL, GROUP_FILES, D, FLAG(link_remap),
+	ROW("link-remap", 0, NULL, GROUP_FILES, D | C, FLAG(link_remap),
 	    .help = "give a deleted file that has other links a temporary name beside them"),
-	ROW("evasive-devices", 0, NULL, GROUP_FILES, D | R, FLAG(evasive_devices),
+	ROW("evasive-devices", 0, NULL, GROUP_FILES, D | R | C, FLAG(evasive_devices),
 	    .help = "open a device by any path that has its number"),
 	ROW("skip-file-rwx-check", 0, NULL, GROUP_FILES, R, FLAG(skip_file_rwx_check),
 	    .help = "don't compare the permission bits of files with the image"),

@@ -1,0 +1,136 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Breaks the code on purpose, one place at a time, and sees tests fail.
+
+  tests/mutate.py [--tree DIR] [--list] [PATTERN]...
+
+Works on a copy of the committed tree (DIR, kept and used again; default: a temporary one). A row
+of MUTATIONS is a file, the text to replace (it must be there exactly once), what it is replaced
+by, and the tests of which at least one must fail. A row that no longer fits is reported, as is one
+that survives: a test is missing, or the code is.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+
+ROOT = os.path.realpath(os.path.join(os.path.dirname(os.path.realpath(__file__)), ".."))
+
+MUTATIONS = [
+    # memory
+    ("src/mem/classify.c", "{SF_DONTCOPY, MADV_DONTFORK},", "", "memory/madvise_states"),
+    ("src/mem/classify.c", "{SF_SEQ_READ, MADV_SEQUENTIAL},", "", "memory/madvise_states"),
+    ("src/mem/classify.c", "{SF_DONTDUMP, MADV_DONTDUMP},", "", "memory/madvise_states"),
+    ("src/mem/classify.c", "flags |= MAP_GROWSDOWN;", ";", "memory/grows_down"),
+    ("src/mem/classify.c", "flags |= MAP_NORESERVE;", ";", "memory/sparse_reservation"),
+    ("src/mem/finish.c", "if (v->flags & MAP_LOCKED)", "if (false)", "memory/mlock"),
+    ("src/mem/finish.c", "g->end - g->start, MADV_GUARD_INSTALL", "0, MADV_GUARD_INSTALL",
+     "memory/guard_install"),
+    ("src/mem/finish.c", ".arg_start = m->arg_start,", ".arg_start = m->arg_start + 1,",
+     "memory/proc_self"),
+    ("src/mem/finish.c", ".brk = m->brk,", ".brk = m->brk + 4096,", "memory/heap"),
+    ("src/mem/plan.c", "if (memcmp(own + at, theirs + at, PAGE_LEN) != 0) {", "if (false) {",
+     "memory/cow_sharing memory/child_remapped"),
+    ("src/mem/plan.c", "if (memcmp(own + at, theirs + at, PAGE_LEN) != 0) {", "if (true) {",
+     "memory/cow_sharing"),
+    ("src/mem/plan.c", "v->pgoff - v->start == b->pgoff - b->start;", "true;",
+     "memory/child_other_file"),
+    ("src/mem/pagescan.c", "uint64_t unwanted = PAGE_IS_PFNZERO | PAGE_IS_FILE |",
+     "uint64_t unwanted = PAGE_IS_FILE |", "memory/zero_pages"),
+    ("src/mem/shmem.c", "off_t from = lseek(d->fd, (off_t)at, SEEK_DATA), to;",
+     "off_t from = lseek(d->fd, (off_t)at + 4096, SEEK_DATA), to;",
+     "memory/anon_shared memory/memfd"),
+    # files
+    ("src/file/files.c", "e.flags = info.cloexec ? FD_CLOEXEC : 0;", "e.flags = 0;",
+     "file/regular file/high_numbers"),
+    ("src/file/share.c", "return r == 0 ? 0 : r == 1 ? -1 : 1;", "return r == 1 ? -1 : 1;",
+     "file/shared_positions file/pipes"),
+    ("src/file/fd.c", "if (fown->signum && fcntl(fd, F_SETSIG", "if (false && fcntl(fd, F_SETSIG",
+     "file/owner"),
+    ("src/file/fd.c", "r = fcntl(fd, F_SETOWN_EX, ex) < 0 ? -errno : 0;", "r = 0;", "file/owner"),
+    ("src/file/reg.c", "e->pos = d->info.pos;", "e->pos = 0;", "file/regular"),
+    ("src/file/reg.c", "if (e->has_size && (uint64_t)st->st_size != e->size)", "if (false)",
+     "cli/mismatching_files"),
+    ("src/file/eventfd.c", "(is_semaphore(e) ? EFD_SEMAPHORE : 0)", "0", "file/eventfds"),
+    ("src/file/pipe.c", "if (!p->size || fcntl(p->w, F_GETPIPE_SZ) == (int)p->size)", "if (true)",
+     "file/pipes"),
+    ("src/file/ghost.c", "c.off = (uint64_t)data;", "c.off = at;", "file/deleted"),
+    ("src/file/memfd.c", "if (seals == 0 || seals == F_SEAL_SEAL || m->base < 0)", "if (true)",
+     "memory/memfd"),
+    ("src/file/tty_io.c", "if (ioctl(fd, TIOCSWINSZ, &ws) < 0)", "if (false)", "file/pty_pair"),
+]
+
+
+def run(*command, **kwargs):
+    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          **kwargs)
+
+
+def must(*command, **kwargs):
+    done = run(*command, **kwargs)
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(command)}: exit status {done.returncode}\n{done.stdout[-3000:]}")
+
+
+def prepare(tree):
+    os.makedirs(tree, exist_ok=True)
+    must("sh", "-c", 'git -C "$1" archive HEAD | tar x -C "$2"', "sh", ROOT, tree)
+    build = os.path.join(tree, "build")
+    if not os.path.exists(os.path.join(build, "build.ninja")):
+        must("meson", "setup", build, tree)
+    must("ninja", "-C", build)
+    return build
+
+
+def one(tree, build, path, old, new, tests):
+    """What became of a mutation, in a word, and the test's own words."""
+    path = os.path.join(tree, path)
+    with open(path) as f:
+        text = f.read()
+    if text.count(old) != 1:
+        return "doesn't fit any more", ""
+    with open(path, "w") as f:
+        f.write(text.replace(old, new))
+    try:
+        built = run("ninja", "-C", build, "torpor")
+        if built.returncode != 0:
+            return "doesn't compile", built.stdout[-1500:]
+        select = [word for test in tests.split() for word in ("--select", test)]
+        ran = run(sys.executable, os.path.join(tree, "tests", "run"), "--build", build, *select)
+        return ("noticed" if ran.returncode == 1 else "SURVIVED"), ran.stdout[-1500:]
+    finally:
+        with open(path, "w") as f:
+            f.write(text)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tree", metavar="DIR")
+    parser.add_argument("--list", action="store_true")
+    parser.add_argument("pattern", nargs="*", help="only rows that have one of these")
+    args = parser.parse_args()
+    rows = [row for row in MUTATIONS
+            if not args.pattern or any(p in field for p in args.pattern for field in row)]
+    if args.list:
+        for path, old, new, tests in rows:
+            print(f"{path}: {old}  ->  {new}  ({tests})")
+        return 0
+    with tempfile.TemporaryDirectory(prefix="torpor-mutate-") as temporary:
+        tree = args.tree or temporary
+        build = prepare(tree)
+        bad = 0
+        for path, old, new, tests in rows:
+            verdict, said = one(tree, build, path, old, new, tests)
+            bad += verdict != "noticed"
+            print(f"{verdict:22} {path}: {old}", flush=True)
+            if verdict != "noticed":
+                print("".join(f"        {line}\n" for line in said.splitlines()), end="")
+    print(f"{len(rows) - bad} of {len(rows)} mutations were noticed")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

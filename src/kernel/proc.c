@@ -156,8 +156,7 @@ static int stat_parse(const char *text, struct proc_stat *s)
 	return c.ok ? 0 : -EINVAL;
 }
 
-/* Small files: one open, one read, no heap. Procfs gives up to a page in the first read. */
-static ssize_t read_small(int dirfd, const char *path, char *buf, size_t size)
+ssize_t proc_read_small(int dirfd, const char *path, char *buf, size_t size)
 {
 	auto_close int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC);
 	ssize_t n;
@@ -169,6 +168,8 @@ static ssize_t read_small(int dirfd, const char *path, char *buf, size_t size)
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return -errno;
+	if ((size_t)n + 128 > size)
+		return -EFBIG;
 	buf[n] = '\0';
 	return n;
 }
@@ -177,7 +178,7 @@ int proc_read_stat(int dirfd, const char *path, struct proc_stat *ret)
 {
 	char buf[2048];
 	struct proc_stat s;
-	ssize_t n = read_small(dirfd, path, buf, sizeof(buf));
+	ssize_t n = proc_read_small(dirfd, path, buf, sizeof(buf));
 
 	if (n < 0)
 		return (int)n;
@@ -247,14 +248,21 @@ int proc_list_dir(int dirfd, const char *path, struct proc_ids *ids)
 
 int proc_list_children(int dirfd, pid_t tid, struct proc_ids *ids)
 {
-	char path[64];
+	char path[64], buf[4096];
 	auto_free char *text = NULL;
-	const char *p;
+	const char *p = buf;
 	uint64_t id;
+	ssize_t n;
 
 	snprintf(path, sizeof(path), "task/%d/children", tid);
-	TRY(io_read_file(dirfd, path, &text, NULL));
-	for (p = text; scan_u64(&p, 10, &id);)
+	n = proc_read_small(dirfd, path, buf, sizeof(buf));
+	if (n == -EFBIG) {
+		TRY(io_read_file(dirfd, path, &text, NULL));
+		p = text;
+	} else if (n < 0) {
+		return (int)n;
+	}
+	while (scan_u64(&p, 10, &id))
 		*vec_push(ids) = (pid_t)id;
 	return 0;
 }

@@ -72,6 +72,12 @@ bool proc_field_u64(const char *text, const char *key, int base, uint64_t *ret);
 /* The last number of a line such as "NSpid:\t812\t5". */
 bool proc_field_last(const char *text, const char *key, uint64_t *ret, size_t *count);
 
+/*
+ * A small file in one read, without the heap: its length, terminated. -EFBIG if it may be longer
+ * than the buffer (procfs fills a buffer but for its last record).
+ */
+ssize_t proc_read_small(int dirfd, const char *path, char *buf, size_t size);
+
 struct proc_ids {
 	pid_t *data;
 	size_t len, cap;

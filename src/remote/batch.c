@@ -193,22 +193,24 @@ static int batch_send(struct batch *b, struct err *err)
 	return 0;
 }
 
+/* 1 with the results, 0 if the batch hasn't ended. */
 static int batch_receive(struct batch *b, struct err *err)
 {
 	const struct target *t = b->th->target;
 	struct scratch *s = t->scratch;
-	struct iovec local[2] = {{b->calls, b->ncalls * CALL_SIZE}, {b->data, b->len}};
-	struct iovec remote[2] = {
-		{(void *)scratch_at(s, SCRATCH_CALLS).va, local[0].iov_len},
-		{(void *)scratch_at(s, SCRATCH_DATA).va, local[1].iov_len},
+	uint64_t done;
+	struct iovec local[3] = {
+		{&done, sizeof(done)}, {b->calls, b->ncalls * CALL_SIZE}, {b->data, b->len}};
+	struct iovec remote[3] = {
+		{(void *)scratch_at(s, SCRATCH_SLOT(b->th->slot) + HEAD_DONE).va, sizeof(done)},
+		{(void *)scratch_at(s, SCRATCH_CALLS).va, local[1].iov_len},
+		{(void *)scratch_at(s, SCRATCH_DATA).va, local[2].iov_len},
 	};
-	ssize_t n = sys_vm_readv(t->pid, local, 2, remote, 2);
+	ssize_t n = sys_vm_readv(t->pid, local, 3, remote, 3);
 
-	if (n != (ssize_t)(local[0].iov_len + local[1].iov_len))
+	if (n != (ssize_t)(sizeof(done) + local[1].iov_len + local[2].iov_len))
 		return io_failed(b, n, "read results of a batch", err);
-	for (size_t i = 0; i < b->ncalls; i++)
-		call_log(b->th, &b->calls[i]);
-	return 0;
+	return done == b->seq;
 }
 
 /* What the agent does with arguments that are references, for calls made one by one. */
@@ -286,13 +288,12 @@ int batch_start(struct batch *b, struct err *err)
 	return 0;
 }
 
-/* Did this stop end the batch? 1 or 0. Foreign signals are kept. */
+/* Did this stop end the batch? 1 (results are there) or 0. Foreign signals are kept. */
 static int batch_ended(struct batch *b, const struct stop *stop, struct err *err)
 {
 	const struct target *t = b->th->target;
 	struct scratch *s = t->scratch;
 	siginfo_t info;
-	uint64_t done;
 
 	if (stop->kind != STOP_SIGNAL)
 		return 0; /* a trap or group-stop that was on its way: run on */
@@ -304,9 +305,7 @@ static int batch_ended(struct batch *b, const struct stop *stop, struct err *err
 			  (uint64_t)(uintptr_t)&info, err));
 	if (info.si_code != SI_TKILL || info.si_pid != t->vpid)
 		TRY(signal_hold(b->th, stop->signo, err));
-	TRY(target_read(t, scratch_at(s, SCRATCH_SLOT(b->th->slot) + HEAD_DONE), &done,
-			sizeof(done), err));
-	return done == b->seq;
+	return batch_receive(b, err);
 }
 
 int batch_wait(struct batch *b, struct err *err)
@@ -326,7 +325,10 @@ int batch_wait(struct batch *b, struct err *err)
 			break;
 		TRY(thread_resume(b->th, RESUME_CONT, 0, err));
 	}
-	return r < 0 ? r : batch_receive(b, err);
+	TRY(r);
+	for (size_t i = 0; i < b->ncalls; i++)
+		call_log(b->th, &b->calls[i]);
+	return 0;
 }
 
 int batch_run(struct batch *b, struct err *err)

@@ -193,30 +193,46 @@ static int slot_pick(struct target *t, struct err *err)
 	return i;
 }
 
-/* The head of an idle agent, and the frame. */
-static int slot_write(struct target_thread *th, int slot, struct err *err)
-{
-	struct scratch *s = th->target->scratch;
-	raddr_t at = scratch_at(s, SCRATCH_SLOT(slot) + SCRATCH_FRAME);
-	uint8_t frame[SCRATCH_FRAME_SIZE];
-	struct agent_head head = {0};
-	size_t len;
-
-	TRY(frame_build(th->saved, th->sigmask, at, 0, frame, sizeof(frame), &len, err));
-	TRY(target_write(th->target, scratch_at(s, SCRATCH_SLOT(slot)), &head, sizeof(head), err));
-	return target_write(th->target, at, frame, len, err);
-}
-
 /* How many threads are in the agent; too many is harmless, too few isn't. */
-static int users_write(struct target *t, int change, struct err *err)
+static uint64_t users_count(const struct scratch *s)
 {
-	struct scratch *s = t->scratch;
-	uint64_t users = (uint64_t)change;
+	uint64_t users = 0;
 
 	for (int i = 0; i < SCRATCH_SLOTS; i++)
 		users += s->slot[i] != NULL;
-	return target_write(t, scratch_at(s, SCRATCH_SHARED + EXIT_OFFSET + EXIT_USERS), &users,
-			    sizeof(users), err);
+	return users;
+}
+
+static raddr_t users_at(const struct scratch *s)
+{
+	return scratch_at(s, SCRATCH_SHARED + EXIT_OFFSET + EXIT_USERS);
+}
+
+/* The frame, the head of an idle agent, and one more user. */
+static int slot_write(struct target_thread *th, int slot, struct err *err)
+{
+	const struct target *t = th->target;
+	struct scratch *s = t->scratch;
+	raddr_t at = scratch_at(s, SCRATCH_SLOT(slot) + SCRATCH_FRAME);
+	uint8_t frame[SCRATCH_FRAME_SIZE];
+	struct agent_head head = {0};
+	uint64_t users = users_count(s) + 1;
+	struct iovec local[3] = {{frame, 0}, {&head, sizeof(head)}, {&users, sizeof(users)}};
+	struct iovec remote[3] = {{(void *)at.va, 0},
+				  {(void *)scratch_at(s, SCRATCH_SLOT(slot)).va, sizeof(head)},
+				  {(void *)users_at(s).va, sizeof(users)}};
+	size_t len;
+	ssize_t n;
+
+	TRY(frame_build(th->saved, th->sigmask, at, 0, frame, sizeof(frame), &len, err));
+	local[0].iov_len = remote[0].iov_len = len;
+	n = sys_vm_writev(t->pid, local, 3, remote, 3);
+	if (n == -ESRCH)
+		return err_gone(err, "pid %d (%s): died (write a frame)", t->pid, t->comm);
+	if (n != (ssize_t)(len + sizeof(head) + sizeof(users)))
+		return err_sys(err, n < 0 ? (int)n : -EFAULT, "pid %d (%s): write a frame", t->pid,
+			       t->comm);
+	return 0;
 }
 
 int agent_take(struct target_thread *th, struct err *err)
@@ -235,7 +251,6 @@ int agent_take(struct target_thread *th, struct err *err)
 		slot = slot_pick(th->target, err);
 		TRY(slot);
 		TRY(slot_write(th, slot, err));
-		TRY(users_write(th->target, 1, err));
 		regs = th->saved->gp;
 	}
 	head = scratch_at(s, SCRATCH_SLOT(slot));
@@ -254,6 +269,7 @@ int agent_take(struct target_thread *th, struct err *err)
 int agent_park(struct target_thread *th, struct err *err)
 {
 	struct scratch *s = th->target->scratch;
+	uint64_t users;
 
 	if (!th->in_agent || s->half_made)
 		return 0;
@@ -261,7 +277,8 @@ int agent_park(struct target_thread *th, struct err *err)
 	TRY(arch_gp_set(th->tid, &th->saved->gp, err));
 	th->in_agent = false;
 	s->slot[th->slot] = NULL;
-	return users_write(th->target, 0, err);
+	users = users_count(s);
+	return target_write(th->target, users_at(s), &users, sizeof(users), err);
 }
 
 /* A call is written before the count that makes it valid. */

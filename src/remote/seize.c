@@ -461,19 +461,18 @@ static int settle(struct seizer *s, struct err *err)
 static int thread_describe(struct target_thread *th, struct err *err)
 {
 	struct target *t = th->target;
-	auto_free char *status = NULL;
-	char path[48];
+	char path[48], status[8192];
 	uint64_t vtid, mode = 0;
 	size_t levels;
-	int r;
+	ssize_t r;
 
 	snprintf(path, sizeof(path), "task/%d/status", th->tid);
-	r = io_read_file(t->proc, path, &status, NULL);
+	r = proc_read_small(t->proc, path, status, sizeof(status));
+	if (proc_is_gone((int)r))
+		return err_gone(err, "pid %d (%s): thread %d died", t->pid, t->comm, th->tid);
 	if (r < 0)
-		return proc_is_gone(r) ? err_gone(err, "pid %d (%s): thread %d died", t->pid,
-						  t->comm, th->tid)
-				       : err_sys(err, r, "pid %d (%s): read status of thread %d",
-						 t->pid, t->comm, th->tid);
+		return err_sys(err, (int)r, "pid %d (%s): read status of thread %d", t->pid,
+			       t->comm, th->tid);
 	if (proc_field_last(status, "NSpid", &vtid, &levels))
 		th->vtid = (pid_t)vtid;
 	if (proc_field_u64(status, "Seccomp", 10, &mode) && mode)

@@ -60,13 +60,37 @@ static const uint8_t code_syscall[] = {0x0f, 0x05};
 static const uint8_t code_sigreturn_eax[] = {0xb8, 0x0f, 0, 0, 0, 0x0f, 0x05};
 static const uint8_t code_sigreturn_rax[] = {0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05};
 
-static void search_bytes(const uint8_t *buf, size_t len, uint64_t base, const uint8_t *code,
-			 size_t code_len, uint64_t *at)
+static void first_at(uint64_t *at, uint64_t off, bool found)
 {
-	const uint8_t *p = *at == UINT64_MAX ? memmem(buf, len, code, code_len) : NULL;
+	if (*at == UINT64_MAX && found)
+		*at = off;
+}
 
-	if (p)
-		*at = base + (uint64_t)(p - buf);
+/* Do these bytes stand in front of p? */
+static bool stands_before(const uint8_t *buf, const uint8_t *p, const uint8_t *code, size_t len)
+{
+	return (size_t)(p - buf) >= len && memcmp(p - len, code, len) == 0;
+}
+
+/* Looks at every `syscall` and what stands around it. */
+static void search_bytes(const uint8_t *buf, size_t len, uint64_t base, struct known *k)
+{
+	const size_t insn = sizeof(code_syscall);
+	const size_t mov_eax = sizeof(code_sigreturn_eax) - insn;
+	const size_t mov_rax = sizeof(code_sigreturn_rax) - insn;
+	const uint8_t *p = buf, *end = buf + len;
+
+	while ((p = memmem(p, (size_t)(end - p), code_syscall, insn))) {
+		uint64_t off = base + (uint64_t)(p - buf);
+
+		first_at(&k->syscall, off, true);
+		first_at(&k->syscall_ret, off, p + insn < end && p[insn] == 0xc3);
+		first_at(&k->sigreturn, off - mov_eax,
+			 stands_before(buf, p, code_sigreturn_eax, mov_eax));
+		first_at(&k->sigreturn, off - mov_rax,
+			 stands_before(buf, p, code_sigreturn_rax, mov_rax));
+		p += insn;
+	}
 }
 
 static struct known search_mapping(const struct target *t, const struct proc_map *m)
@@ -82,13 +106,7 @@ static struct known search_mapping(const struct target *t, const struct proc_map
 
 		if (target_read(t, raddr(m->start + off), buf, n, &err) < 0)
 			break; /* the end of the file, or a page that can't be had */
-		search_bytes(buf, n, off, code_syscall_ret, sizeof(code_syscall_ret),
-			     &k.syscall_ret);
-		search_bytes(buf, n, off, code_syscall, sizeof(code_syscall), &k.syscall);
-		search_bytes(buf, n, off, code_sigreturn_eax, sizeof(code_sigreturn_eax),
-			     &k.sigreturn);
-		search_bytes(buf, n, off, code_sigreturn_rax, sizeof(code_sigreturn_rax),
-			     &k.sigreturn);
+		search_bytes(buf, n, off, &k);
 		if (k.syscall_ret != UINT64_MAX && k.sigreturn != UINT64_MAX)
 			break;
 	}

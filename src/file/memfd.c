@@ -336,35 +336,13 @@ static int memfd_load(struct rfiles *f, struct rfile *rf, struct err *err)
 	return rfile_load_fown(rf, e->fown, err);
 }
 
-/*
- * A descriptor of a MAP_SHARED | MAP_ANONYMOUS object comes from /proc/self/map_files, which isn't
- * for user namespaces. A memfd of that name is the same but for what maps shows.
- */
-static int create_anon(const MemfdInodeEntry *e, struct err *err)
-{
-	struct err denied = ERR_INIT;
-	int fd = shmem_create_anon(e->size, &denied);
-
-	if (fd != -EPERM && fd != -EACCES) {
-		*err = denied;
-		return fd;
-	}
-	log_info("anonymous shared memory %u becomes a memfd: %s", e->shmid, denied.text);
-	fd = memfd_create(e->name, MFD_CLOEXEC);
-	if (fd < 0 || ftruncate(fd, (off_t)e->size) < 0) {
-		fd_close(fd);
-		return err_sys(err, -errno, "memfd_create(%s)", e->name);
-	}
-	return fd;
-}
-
 static int create(const MemfdInodeEntry *e, struct err *err)
 {
 	unsigned int flags = MFD_CLOEXEC | e->hugetlb_flag, exec = MFD_EXEC;
 	int fd;
 
 	if (is_anon(e))
-		return create_anon(e, err);
+		return shmem_create_anon(e->size, err);
 	/* Without MFD_ALLOW_SEALING the kernel sets exactly F_SEAL_SEAL. */
 	if (e->seals != F_SEAL_SEAL)
 		flags |= MFD_ALLOW_SEALING;

@@ -30,6 +30,7 @@
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <time.h>
 
 #define TTY_MAJOR	    4
 #define TTYAUX_MAJOR	    5
@@ -43,6 +44,10 @@
 #define INDEX_SERIAL  1010
 /* A slave that was hung up: its number may be in use again by another. */
 #define INDEX_HUNG_UP (1u << 24)
+
+#define PTY_TRIES 500 /* of 2 ms */
+
+typedef VEC(int) int_vec;
 
 #ifndef TIOCGPTPEER
 #define TIOCGPTPEER 0x5441 /* since 4.13 */
@@ -461,40 +466,62 @@ static int own_terminal(void)
 	return -ENOTTY;
 }
 
-/*
- * A pair with the number `index`. The kernel hands out the lowest free one: masters are opened
- * until it comes, those before it are closed again.
- */
-static int open_master(struct rfiles *f, const char *path, uint32_t index, struct err *err)
+/* Opens one more master: its number, or negative errno. */
+static int open_next(int root, const char *path, int *ret_fd)
 {
-	VEC(int) extra = {0};
-	int fd, ret = -EBUSY;
+	int fd = openat(root, path_rel(path), O_RDWR | O_NOCTTY | O_CLOEXEC);
 	unsigned int n;
 
-	for (;;) {
-		fd = openat(f->root, path_rel(path), O_RDWR | O_NOCTTY | O_CLOEXEC);
-		if (fd < 0 || ioctl(fd, TIOCGPTN, &n) < 0) {
-			ret = -errno;
-			fd_close(fd);
-			break;
-		}
-		if (n == index) {
-			ret = fd;
-			break;
-		}
-		*vec_push(&extra) = fd;
-		if (n > index)
-			break; /* it is in use */
+	if (fd < 0 || ioctl(fd, TIOCGPTN, &n) < 0) {
+		int r = -errno;
+
+		fd_close(fd);
+		return r;
 	}
-	vec_foreach (e, &extra)
-		fd_close(*e);
-	vec_done(&extra);
-	if (ret == -EBUSY) {
-		err_refuse(err, "close that terminal and restore again",
-			   "the tree had the terminal /dev/pts/%u, which is in use now", index);
-		return err->code;
+	*ret_fd = fd;
+	return (int)n;
+}
+
+/*
+ * A master with the number `index`. The kernel hands out the lowest free one, so all below it are
+ * taken first. A number becomes free only some time after the last close (a kernel worker does it),
+ * so if a higher one comes, ours may be about to: it is waited for a little.
+ */
+static int find_master(int root, const char *path, int index, int_vec *lower)
+{
+	const struct timespec step = {.tv_nsec = 2000000};
+
+	for (int tries = 0; tries < PTY_TRIES;) {
+		int fd, n = open_next(root, path, &fd);
+
+		if (n < 0)
+			return n;
+		if (n == index)
+			return fd;
+		if (n < index) {
+			*vec_push(lower) = fd;
+			continue;
+		}
+		fd_close(fd);
+		nanosleep(&step, NULL);
+		tries++;
 	}
-	return ret < 0 ? err_sys(err, ret, "open %s for terminal %u", path, index) : ret;
+	return -EBUSY;
+}
+
+static int open_master(struct rfiles *f, const char *path, uint32_t index, struct err *err)
+{
+	int_vec lower = {0};
+	int r = find_master(f->root, path, (int)index, &lower);
+
+	vec_foreach (fd, &lower)
+		fd_close(*fd);
+	vec_done(&lower);
+	if (r == -EBUSY)
+		return err_refuse(err, "close that terminal and restore again",
+				  "the tree had the terminal /dev/pts/%u, which is in use now",
+				  index);
+	return r < 0 ? err_sys(err, r, "open %s for terminal %u", path, index) : r;
 }
 
 static int make_slave(struct rtty *t, struct err *err)

@@ -15,7 +15,7 @@
 
 static const char *const files[] = {"maps",    "limits", "auxv",       "cmdline",
 				    "environ", "timers", "personality"};
-static const char *const fields[] = {"TracerPid", "Threads", "SigQ",   "SigPnd", "ShdPnd",
+static const char *const fields[] = {"TracerPid", "Threads", "SigPnd", "ShdPnd",
 				     "SigBlk",	  "SigIgn",  "SigCgt", "Seccomp"};
 enum { FILES = sizeof(files) / sizeof(files[0]), FIELDS = sizeof(fields) / sizeof(fields[0]) };
 

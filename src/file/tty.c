@@ -11,12 +11,11 @@
  * the same number; the session leader takes it as its controlling terminal before it has children,
  * who inherit it (rfiles_take_terminal).
  */
+#include "file/tty.h"
 #include "file/reg.h"
 #include "file/tty_io.h"
 
-#include "base/io.h"
 #include "base/log.h"
-#include "base/parse.h"
 #include "file/path.h"
 #include "image/schema/regfile.pb-c.h"
 #include "remote/batch.h"
@@ -25,17 +24,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
-#include <time.h>
 
-#define TTY_MAJOR	    4
-#define TTYAUX_MAJOR	    5
-#define PTY_SLAVE_MAJOR	    136
-#define PTY_SLAVE_MAJOR_END 143
+#define TTY_MAJOR    4
+#define TTYAUX_MAJOR 5
 
 /* Disk values: numbers of terminals that aren't ptys. */
 #define INDEX_CONSOLE 1002
@@ -45,26 +40,11 @@
 /* A slave that was hung up: its number may be in use again by another. */
 #define INDEX_HUNG_UP (1u << 24)
 
-#define PTY_TRIES 500 /* of 2 ms */
-
-typedef VEC(int) int_vec;
-
 #ifndef TIOCGPTPEER
 #define TIOCGPTPEER 0x5441 /* since 4.13 */
 #endif
 
 /* ------------------------------------------------------------------ dump */
-
-struct tty_end {
-	uint32_t id; /* index << 1 | is_master */
-	TtyType type;
-	struct origin o;
-	struct stat st;
-};
-struct ttys {
-	VEC(struct tty_end) ends;
-	VEC(struct origin) cttys; /* who has /dev/tty open: another one in each session */
-};
 
 static bool tty_match(struct files *f, const struct fdesc *d)
 {
@@ -109,15 +89,6 @@ static int identify(const struct fdesc *d, struct tty_end *ret, struct err *err)
 	return 0;
 }
 
-static struct tty_end *find_end(const struct files *f, uint32_t id)
-{
-	if (f->ttys)
-		vec_foreach (e, &f->ttys->ends)
-			if (e->id == id)
-				return e;
-	return NULL;
-}
-
 /* A slave that was hung up has lost its name; it gets none in the image that could be looked up. */
 static int dump_reg(struct files *f, const struct fdesc *d, uint32_t id, struct err *err)
 {
@@ -149,7 +120,7 @@ static int tty_dump(struct files *f, const struct fdesc *d, uint32_t id, struct 
 				  "%s is a terminal from outside of the tree", d->name);
 	if (!f->ttys)
 		f->ttys = arena_new_of(f->a, struct ttys);
-	if (!find_end(f, end.id))
+	if (!tty_find_end(f, end.id))
 		*vec_push(&f->ttys->ends) = end;
 	if (end.type == TTY_TYPE__CTTY)
 		*vec_push(&f->ttys->cttys) = d->o;
@@ -165,44 +136,10 @@ static int tty_dump(struct files *f, const struct fdesc *d, uint32_t id, struct 
 	return 0;
 }
 
-/* /proc/PID/stat behind the comm: state ppid pgrp session tty_nr tpgid. */
-static void read_stat(const struct target *t, uint64_t *session, uint64_t *tty, int64_t *tpgid)
-{
-	auto_free char *text = NULL;
-	int64_t v[6] = {0};
-	const char *p;
-	char state[4];
-
-	*session = *tty = 0;
-	*tpgid = 0;
-	if (io_read_file(t->proc, "stat", &text, NULL) < 0 || !(p = strrchr(text, ')')))
-		return;
-	p++;
-	if (!scan_word(&p, state, sizeof(state)))
-		return;
-	for (int i = 0; i < 5; i++)
-		if (!scan_i64(&p, 10, &v[i]))
-			return;
-	*session = (uint64_t)v[2];
-	*tty = (uint64_t)v[3];
-	*tpgid = v[4];
-}
-
 static bool is_outside(const struct files *f, const struct tty_end *e)
 {
 	return e->type == TTY_TYPE__PTY && !(e->id & 1) && (e->id >> 1) < INDEX_HUNG_UP &&
-	       !find_end(f, e->id | 1);
-}
-
-/* Is the controlling terminal of this task a pty whose master is in the tree? */
-static bool has_own_terminal(const struct files *f, const struct target *t)
-{
-	uint64_t session, tty;
-	int64_t tpgid;
-
-	read_stat(t, &session, &tty, &tpgid);
-	return major(tty) >= PTY_SLAVE_MAJOR && major(tty) <= PTY_SLAVE_MAJOR_END &&
-	       find_end(f, ((major(tty) - PTY_SLAVE_MAJOR) * 256 + minor(tty)) << 1 | 1);
+	       !tty_find_end(f, e->id | 1);
 }
 
 static int refuse_outside(struct files *f, const struct origin *o, const char *name,
@@ -226,31 +163,9 @@ static int tty_collected(struct files *f, struct err *err)
 			TRY(refuse_outside(f, &e->o, name, err));
 	}
 	vec_foreach (o, &f->ttys->cttys)
-		if (!has_own_terminal(f, o->t))
+		if (!tty_is_own(f, o->t))
 			TRY(refuse_outside(f, o, "/dev/tty", err));
 	return 0;
-}
-
-/* Whose controlling terminal it is. The master tells of its slave. */
-static void find_session(const struct files *f, const struct tty_end *e, TtyInfoEntry *ret)
-{
-	dev_t rdev = e->st.st_rdev;
-
-	if (e->type == TTY_TYPE__CTTY)
-		return;
-	if (e->id & 1)
-		rdev = makedev(PTY_SLAVE_MAJOR, e->id >> 1);
-	vec_foreach (t, &f->tasks) {
-		uint64_t session, tty;
-		int64_t tpgid;
-
-		read_stat(*t, &session, &tty, &tpgid);
-		if (tty == 0 || tty != rdev)
-			continue;
-		ret->sid = (uint32_t)session;
-		ret->pgrp = tpgid > 0 ? (uint32_t)tpgid : 0;
-		return;
-	}
 }
 
 static int write_info(struct files *f, struct img_writer *w, const struct tty_end *end,
@@ -273,7 +188,7 @@ static int write_info(struct files *f, struct img_writer *w, const struct tty_en
 		pty.index = (end->id >> 1) & (INDEX_HUNG_UP - 1);
 		e.pty = &pty;
 	}
-	find_session(f, end, &e);
+	tty_find_session(f, end, &e);
 	if (!tty_query(f, fd, end->id & 1, &e))
 		log_debug("terminal %u was hung up", end->id);
 	return img_put(w, &e.base, err);
@@ -294,7 +209,7 @@ static int put_data(struct img_writer *w, uint32_t id, uint8_t *buf, size_t len,
 static int write_data(struct files *f, struct img_writer *w, const struct tty_end *end,
 		      struct err *err)
 {
-	const struct tty_end *peer = find_end(f, end->id & ~1u);
+	const struct tty_end *peer = tty_find_end(f, end->id & ~1u);
 	struct tty_queues *q;
 	auto_close int master = -EBADF, slave = -EBADF;
 
@@ -339,20 +254,6 @@ static void tty_dump_done(struct files *f)
 }
 
 /* --------------------------------------------------------------- restore */
-
-struct rtty {
-	uint32_t id;
-	const TtyInfoEntry *e;
-	struct rtty *peer;	  /* the other end; NULL: not in the images */
-	struct rfile *reg;	  /* path carrier of one of its files */
-	const TtyDataEntry *data; /* readable at this end */
-	struct target *leader;	  /* took it as controlling terminal */
-	bool master_given;
-	int fd; /* ours: the master; a slave; for outside ones torpor's own terminal */
-};
-struct rttys {
-	VEC(struct rtty) all;
-};
 
 static struct rtty *find(const struct rfiles *f, uint32_t id)
 {
@@ -466,64 +367,6 @@ static int own_terminal(void)
 	return -ENOTTY;
 }
 
-/* Opens one more master: its number, or negative errno. */
-static int open_next(int root, const char *path, int *ret_fd)
-{
-	int fd = openat(root, path_rel(path), O_RDWR | O_NOCTTY | O_CLOEXEC);
-	unsigned int n;
-
-	if (fd < 0 || ioctl(fd, TIOCGPTN, &n) < 0) {
-		int r = -errno;
-
-		fd_close(fd);
-		return r;
-	}
-	*ret_fd = fd;
-	return (int)n;
-}
-
-/*
- * A master with the number `index`. The kernel hands out the lowest free one, so all below it are
- * taken first. A number becomes free only some time after the last close (a kernel worker does it),
- * so if a higher one comes, ours may be about to: it is waited for a little.
- */
-static int find_master(int root, const char *path, int index, int_vec *lower)
-{
-	const struct timespec step = {.tv_nsec = 2000000};
-
-	for (int tries = 0; tries < PTY_TRIES;) {
-		int fd, n = open_next(root, path, &fd);
-
-		if (n < 0)
-			return n;
-		if (n == index)
-			return fd;
-		if (n < index) {
-			*vec_push(lower) = fd;
-			continue;
-		}
-		fd_close(fd);
-		nanosleep(&step, NULL);
-		tries++;
-	}
-	return -EBUSY;
-}
-
-static int open_master(struct rfiles *f, const char *path, uint32_t index, struct err *err)
-{
-	int_vec lower = {0};
-	int r = find_master(f->root, path, (int)index, &lower);
-
-	vec_foreach (fd, &lower)
-		fd_close(*fd);
-	vec_done(&lower);
-	if (r == -EBUSY)
-		return err_refuse(err, "close that terminal and restore again",
-				  "the tree had the terminal /dev/pts/%u, which is in use now",
-				  index);
-	return r < 0 ? err_sys(err, r, "open %s for terminal %u", path, index) : r;
-}
-
 static int make_slave(struct rtty *t, struct err *err)
 {
 	struct rtty *slave = t->peer;
@@ -549,8 +392,8 @@ static int tty_prepare(struct rfiles *f, struct err *err)
 
 		if (!is_pair(t))
 			continue;
-		t->fd = open_master(f, t->reg ? rfile_name(t->reg) : "/dev/ptmx", t->e->pty->index,
-				    err);
+		t->fd = pty_open_master(f->root, t->reg ? rfile_name(t->reg) : "/dev/ptmx",
+					t->e->pty->index, err);
 		if (t->fd < 0)
 			return t->fd;
 		if (ioctl(t->fd, TIOCSPTLCK, &unlock) < 0)
@@ -632,63 +475,6 @@ static int tty_open(struct rfiles *f, struct rfile *rf, struct target *task, str
 	return fd < 0 ? err_sys(err, fd, "open /dev/pts/%u", t->e->pty->index) : fd;
 }
 
-int rfiles_take_terminal(struct rfiles *f, struct target *task, struct err *err)
-{
-	struct rtty *t = NULL;
-	auto_batch struct batch *b = NULL;
-	char path[32];
-	size_t fd, i;
-
-	vec_foreach (it, &f->ttys->all)
-		if (!(it->id & 1) && it->peer && it->e->sid == (uint32_t)task->vpid)
-			t = it;
-	if (!t)
-		return 0;
-	snprintf(path, sizeof(path), "/proc/%d/fd/%d", getpid(), t->fd);
-	b = batch_new(target_leader(task));
-	fd = batch_call(b, SYS_openat, (uint64_t)AT_FDCWD, batch_str(b, path).va,
-			O_RDWR | O_NOCTTY);
-	batch_must(b, fd);
-	i = batch_call(b, SYS_ioctl, 0, TIOCSCTTY, 0);
-	batch_arg_ret(b, i, 0, fd);
-	i = batch_call(b, SYS_close, 0);
-	batch_arg_ret(b, i, 0, fd);
-	if (batch_run(b, err) < 0 || batch_expect(b, fd, err) < 0 ||
-	    batch_expect(b, i - 1, err) < 0)
-		return err_in(err, "pid %d takes /dev/pts/%u as its terminal", task->vpid,
-			      t->e->pty->index);
-	t->leader = task;
-	return 0;
-}
-
-/* The foreground group: only the session itself may set it. SIGTTOU is blocked in half-made tasks.
- */
-static int set_foreground(const struct rtty *t, struct err *err)
-{
-	auto_batch struct batch *b = NULL;
-	raddr_t pgrp;
-	size_t fd, i;
-	int32_t value = (int32_t)t->e->pgrp;
-
-	if (!t->leader || !t->e->pgrp)
-		return 0;
-	b = batch_new(target_leader(t->leader));
-	fd = batch_call(b, SYS_openat, (uint64_t)AT_FDCWD, batch_str(b, "/dev/tty").va,
-			O_RDWR | O_NOCTTY);
-	batch_must(b, fd);
-	pgrp = batch_put(b, &value, sizeof(value));
-	i = batch_call(b, SYS_ioctl, 0, TIOCSPGRP, pgrp.va);
-	batch_arg_ret(b, i, 0, fd);
-	i = batch_call(b, SYS_close, 0);
-	batch_arg_ret(b, i, 0, fd);
-	TRY(batch_run(b, err));
-	TRY(batch_expect(b, fd, err));
-	if (batch_ret(b, i - 1) < 0)
-		log_warn("terminal /dev/pts/%u: its foreground group %d is gone", t->e->pty->index,
-			 value);
-	return 0;
-}
-
 static void take_data(const struct rtty *t, uint8_t *buf, size_t *len)
 {
 	if (t && t->data) {
@@ -712,7 +498,7 @@ static int finish_pair(struct rfiles *f, struct rtty *t, struct err *err)
 	TRY(tty_set_modes(fd, t->peer && t->peer->e->termios ? t->peer->e : e, err));
 	TRY(tty_set_size(t->fd, e, err));
 	if (t->peer)
-		TRY(set_foreground(t->peer, err));
+		TRY(tty_set_foreground(t->peer, err));
 	if (e->packet_mode && ioctl(t->fd, TIOCPKT, &on) < 0)
 		return err_sys(err, -errno, "terminal %u: set packet mode", e->id);
 	if (t->peer && t->peer->e->exclusive && ioctl(t->peer->fd, TIOCEXCL) < 0)

@@ -140,9 +140,10 @@ class Damage:
     def cut(self, name):
         data = self.original(name)
         lengths = range(len(data))
-        if CUTS != "all" and len(data) > int(CUTS):
-            lengths = {0, len(data) - 1,
-                       *self.random.sample(lengths, max(0, int(CUTS) - 2))}
+        # Pages have no records: of them it is the size alone that tells.
+        places = int(CUTS) if CUTS != "all" else 100 if name.startswith("pages-") else len(data)
+        if len(data) > places:
+            lengths = {0, len(data) - 1, *self.random.sample(lengths, max(0, places - 2))}
         for length in sorted(lengths):
             for summed in (True, False):
                 self.prepare(name, data[:length], summed)

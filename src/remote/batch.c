@@ -323,7 +323,7 @@ int batch_wait(struct batch *b, struct err *err)
 		r = batch_ended(b, &stop, err);
 		if (r != 0)
 			break;
-		TRY(thread_resume(b->th, RESUME_CONT, 0, err));
+		TRY(thread_resume(b->th, RESUME_CONT, stop_passes(&stop), err));
 	}
 	TRY(r);
 	for (size_t i = 0; i < b->ncalls; i++)

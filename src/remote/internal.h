@@ -22,6 +22,9 @@ void target_drop_threads(struct target *t, bool (*is_unwanted)(const struct targ
 /* At the first stop: saves registers and mask; what in them needs correction is corrected. */
 MUST_USE int thread_save(struct target_thread *th, struct err *err);
 
+/* Leads a thread out of the agent of a torpor that is dead, and saves its state again. */
+MUST_USE int thread_leave_limbo(struct target_thread *th, struct err *err);
+
 struct target_tree;
 /* Fills the tree with the targets, the root of which is the first. */
 void tree_order(struct target **targets, size_t n, struct target_tree *tree);

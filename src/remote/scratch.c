@@ -87,12 +87,8 @@ int signal_hold(struct target_thread *th, int signo, struct err *err)
 	struct user_regs_struct regs = {0};
 	siginfo_t info;
 
-	if (signo == SIGSTOP) {
-		t->stop_again = true;
-		log_debug("pid %d (%s): SIGSTOP came meanwhile, sent again at the end", t->pid,
-			  t->comm);
+	if (signo == SIGSTOP)
 		return 0;
-	}
 	TRY(thread_ptrace(th, PTRACE_GETSIGINFO, "PTRACE_GETSIGINFO", 0, (uint64_t)(uintptr_t)&info,
 			  err));
 	if (signo != t->scratch->signo) {
@@ -114,10 +110,12 @@ int signal_hold(struct target_thread *th, int signo, struct err *err)
 static int run_to_syscall_stop(struct target_thread *th, struct err *err)
 {
 	struct stop stop;
+	int signo = 0;
 
 	do {
-		TRY(thread_resume(th, RESUME_SYSCALL, 0, err));
+		TRY(thread_resume(th, RESUME_SYSCALL, signo, err));
 		TRY(thread_wait(th, &stop, err));
+		signo = stop_passes(&stop);
 		if (stop.kind == STOP_SIGNAL)
 			TRY(signal_hold(th, stop.signo, err));
 	} while (stop.kind != STOP_SYSCALL);

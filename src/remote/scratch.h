@@ -71,8 +71,8 @@ MUST_USE int single_call(struct target_thread *th, const struct call_site *site,
 			 const uint64_t args[6], int64_t *ret, struct err *err);
 
 /*
- * A signal that came to a thread in the agent: kept for later, or an error if it says that the
- * agent went wrong.
+ * A signal that came to a thread in the agent: kept for later (SIGSTOP passes, see wait.h), or an
+ * error if it says that the agent went wrong.
  */
 MUST_USE int signal_hold(struct target_thread *th, int signo, struct err *err);
 

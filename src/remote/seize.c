@@ -25,7 +25,6 @@
 #include "kernel/proc.h"
 #include "kernel/sys.h"
 #include "kernel/uapi/ptrace.h"
-#include "remote/arch/x86_64/frame.h"
 #include "remote/arch/x86_64/gadget.h"
 #include "remote/arch/x86_64/state.h"
 #include "remote/batch.h"
@@ -276,16 +275,6 @@ static int late_refuse(const struct target_thread *th, struct err *err)
 			  t->pid, t->comm, th->tid, wchan && wchan[0] ? wchan : "unknown");
 }
 
-/* Threads that a dead torpor left in its agent are let go first: they need a millisecond. */
-static int thread_check_limbo(const struct target_thread *th)
-{
-	if (!frame_is_awaited(th->target, &th->saved->gp))
-		return 0;
-	log_debug("pid %d (%s): thread %d is still in a former tracer's agent", th->target->pid,
-		  th->target->comm, th->tid);
-	return -EAGAIN;
-}
-
 /* The stop that was asked for, or one that must be passed on the way to it. 1 done, 0 not yet. */
 static int thread_take_stop(struct target_thread *th, const struct stop *stop, struct err *err)
 {
@@ -313,7 +302,7 @@ static int thread_take_stop(struct target_thread *th, const struct stop *stop, s
 	}
 	th->seized = true;
 	TRY(thread_save(th, err));
-	TRY(thread_check_limbo(th));
+	TRY(thread_leave_limbo(th, err));
 	return 1;
 }
 

@@ -69,7 +69,6 @@ struct target {
 	struct scratch *scratch; /* NULL until entered */
 	/* Only for remote/ itself: */
 	bool nested_pidns;	 /* vpid is a number of another pid namespace than torpor's */
-	bool stop_again;	 /* a SIGSTOP came while we held it: sent again at the release */
 	bool died;		 /* and its threads are reaped */
 	struct gadgets *gadgets; /* known places in files, shared by a tree; NULL: none kept */
 	struct target *parent;	 /* build_child: who gets the SIGCHLD of its death */

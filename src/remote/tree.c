@@ -58,7 +58,7 @@ static void target_detach(struct target *t, bool stop, struct err *err)
 	struct err why = ERR_INIT;
 
 	/* Queued while all its threads are held: none of them runs an instruction before it. */
-	if ((stop || t->stop_again) && !t->died && t->state == TARGET_ALIVE)
+	if (stop && !t->died && t->state == TARGET_ALIVE)
 		(void)sys_pidfd_send_signal(t->pidfd, SIGSTOP); /* fails if it is dead */
 	for (size_t i = 0; i < t->nthreads && !t->died; i++) {
 		if (!t->threads[i]->seized ||

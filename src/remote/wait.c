@@ -227,6 +227,11 @@ int thread_resume(struct target_thread *th, enum resume_how how, int signo, stru
 	return err_bug(err, "resume_how %d", how);
 }
 
+int stop_passes(const struct stop *stop)
+{
+	return stop->kind == STOP_SIGNAL && stop->signo == SIGSTOP ? SIGSTOP : 0;
+}
+
 int thread_set_mask(const struct target_thread *th, uint64_t mask, struct err *err)
 {
 	return thread_ptrace(th, PTRACE_SETSIGMASK, "PTRACE_SETSIGMASK", sizeof(mask),

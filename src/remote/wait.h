@@ -38,6 +38,13 @@ MUST_USE int thread_poll(struct target_thread *th, struct stop *ret, struct err 
 /* Sleeps until some child or tracee has something to report, or for so many ms. */
 void wait_for_news(int timeout_ms);
 
+/*
+ * What to resume a thread with that has work to do for us: SIGSTOP can't be blocked, and is
+ * delivered. The process is then in group-stop, but what is resumed by its tracer runs on, and
+ * stops when it is released or when we die.
+ */
+int stop_passes(const struct stop *stop);
+
 /* `signo` is delivered if the thread is in a STOP_SIGNAL. ERR_GONE if it is dead. */
 MUST_USE int thread_resume(struct target_thread *th, enum resume_how how, int signo,
 			   struct err *err);

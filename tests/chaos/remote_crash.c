@@ -3,11 +3,12 @@
  * Crash safety of remote calls: a target that checks itself is frozen, entered, used and left
  * again and again by a process that is killed with SIGKILL at random moments.
  *
- *	remote_crash [-n KILLS] [-s SEED] [-w MAX_US] [-c] [-f] [-q] [-k]
+ *	remote_crash [-n KILLS] [-s SEED] [-w MAX_US] [-c] [-f] [-q] [-k] [-t]
  *
  *	-c  the target catches all signals that a batch could end with
  *	-f  the target has a seccomp filter
  *	-k  the other way round: the targets are killed, and the tracer has to notice and end
+ *	-t  the target is stopped (SIGSTOP) most of the time, and has to stay so
  *	-q  quiet runs without kills: the tracer ends by itself
  *
  * Exit status 0 if no target was harmed. One target lives through all of it; when it is harmed,
@@ -36,7 +37,7 @@
 struct options {
 	int kills, max_us, busy_flags;
 	unsigned int seed;
-	bool quiet, kill_targets;
+	bool quiet, kill_targets, stopped;
 };
 
 static void die(const struct err *err)
@@ -176,6 +177,29 @@ static bool is_harmed(const struct busy *busy)
 	return busy_check(busy, last) != 0;
 }
 
+/* All threads of a stopped process are in state T; a moment after its tracer's death at the latest.
+ */
+static bool is_stopped(pid_t pid)
+{
+	for (int i = 0; i < 500; i++) {
+		char path[64], c = 0;
+		FILE *f;
+
+		snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+		f = fopen(path, "r");
+		if (f && fscanf(f, "%*d (%*[^)]) %c", &c) != 1)
+			c = 0;
+		if (f)
+			fclose(f);
+		if (c == 'T')
+			return true;
+		sleep_us(2000);
+		if (i == 499)
+			printf("state %c\n", c);
+	}
+	return false;
+}
+
 static int run(const struct options *o)
 {
 	int killed = 0, harmed = 0, failed = 0, complete = 0;
@@ -185,12 +209,20 @@ static int run(const struct options *o)
 	sleep_us(50000);
 	count_lines(target, "mappings before", "maps");
 	for (int i = 0; i < o->kills; i++) {
-		int r = trace_and_kill(target, o);
+		int r;
+
+		if (o->stopped)
+			kill(target, SIGSTOP);
+		r = trace_and_kill(target, o);
+		if (o->stopped && !is_stopped(target))
+			return printf("runs though it was stopped, after %d\n", i), 1;
+		if (o->stopped && i % 5 == 4)
+			kill(target, SIGCONT);
 
 		killed += r == 1;
 		complete += r == 0;
 		failed += r < 0;
-		if (i % 50 == 49)
+		if (i % 50 == 49 && kill(target, SIGCONT) == 0)
 			harmed += is_harmed(busy);
 		if (harmed || !is_alive(target))
 			return printf("harmed after %d\n", i), 1;
@@ -245,7 +277,7 @@ int main(int argc, char **argv)
 	struct options o = {.kills = 1000, .max_us = 12000, .seed = (unsigned int)time(NULL)};
 	int c, value = 0;
 
-	while ((c = getopt(argc, argv, "n:s:w:cfqkv")) != -1) {
+	while ((c = getopt(argc, argv, "n:s:w:cfqktv")) != -1) {
 		if (strchr("nsw", c) && parse_int(optarg, &value) < 0)
 			return 2;
 		if (c == 'n')
@@ -260,6 +292,8 @@ int main(int argc, char **argv)
 			o.busy_flags |= BUSY_FILTER;
 		else if (c == 'k')
 			o.kill_targets = true;
+		else if (c == 't')
+			o.stopped = true;
 		else if (c == 'q')
 			o.quiet = true;
 		else if (c == 'v')
@@ -267,7 +301,7 @@ int main(int argc, char **argv)
 		else
 			return 2;
 	}
-	if (!o.quiet)
+	if (!o.quiet || o.stopped)
 		o.busy_flags |= BUSY_ALLOW_EINTR;
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	printf("seed %u\n", o.seed);

@@ -223,26 +223,35 @@ static int map_some(struct build_mem *m, const struct mem_plan *p, size_t *at, s
 
 /* ------------------------------------------------------------------ build */
 
+static int lock(struct build_mem *m, const struct rmem *rm, const struct vma *v, struct err *err)
+{
+	size_t i;
+
+	if (!(v->flags & MAP_LOCKED))
+		return 0;
+	TRY(call_any(m, err, SYS_mlock2, ARGS(v->start, v->end - v->start, mem_plan_mlock(rm, v)),
+		     &i));
+	if (!mem_mlock_may_fail(v))
+		batch_must(m->b, i);
+	return 0;
+}
+
 /*
- * The final protection. Locked already now so that the border to a neighbour that isn't locked is
- * there when children are forked: locks aren't inherited, borders are.
+ * The final protection, and locks: already now so that the border to a neighbour that isn't locked
+ * is there when children are forked. Locks aren't inherited, borders are.
  */
 static int protect(struct build_mem *m, const struct rmem *rm, const struct mem_plan *p,
 		   struct err *err)
 {
 	vec_foreach (new, &p->map) {
 		const struct vma *v = new->v;
-		uint64_t len = v->end - v->start;
-		size_t i;
 
 		if (new->was_writable)
-			TRY(call(m, err, SYS_mprotect, ARGS(v->start, len, v->prot)));
-		if (!(v->flags & MAP_LOCKED))
-			continue;
-		TRY(call_any(m, err, SYS_mlock2, ARGS(v->start, len, mem_plan_mlock(rm, v)), &i));
-		if (!mem_mlock_may_fail(v))
-			batch_must(m->b, i);
+			TRY(call(m, err, SYS_mprotect, ARGS(v->start, v->end - v->start, v->prot)));
+		TRY(lock(m, rm, v, err));
 	}
+	vec_foreach (k, &p->keep)
+		TRY(lock(m, rm, k->v, err));
 	return run(m, err);
 }
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What comes when the memory is in place and all children have been cloned, since it is not
- * inherited (mlock), would be in their way (MADV_DONTFORK, MADV_WIPEONFORK, guards, the vDSO), or
- * is refused while the old executable is mapped (exe).
+ * What comes when the memory is in place and all children have been cloned, since it would be in
+ * their way (MADV_DONTFORK, MADV_WIPEONFORK, guards, the vDSO).
  *
  * PR_SET_MM_MAP (CONFIG_CHECKPOINT_RESTORE) sets all addresses at once and needs no capability;
  * its exe_fd needs CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN.
@@ -51,18 +50,6 @@ static int add(struct finish *f, struct err *err, long nr, uint64_t a0, uint64_t
 	return 0;
 }
 
-static int lock(struct finish *f, const struct vma *v, struct err *err)
-{
-	size_t i;
-
-	if (!batch_has_room(f->b, 1, 0))
-		TRY(run(f, err));
-	i = batch_call(f->b, SYS_mlock2, v->start, v->end - v->start, mem_plan_mlock(f->m, v));
-	if (!mem_mlock_may_fail(v))
-		batch_must(f->b, i);
-	return 0;
-}
-
 /* ------------------------------------------------------------------ pages */
 
 /* Its children are cloned: now it gets the pages that it held for them as its own (siblings.c). */
@@ -101,8 +88,6 @@ static int advise(struct finish *f, struct err *err)
 		     rest &= rest - 1)
 			TRY(add(f, err, SYS_madvise, v->start, len,
 				(uint64_t)__builtin_ctzll(rest)));
-		if (v->flags & MAP_LOCKED)
-			TRY(lock(f, v, err));
 	}
 	for (size_t i = f->m->nreal; i < f->m->vmas.len; i++) {
 		const struct vma *g = &f->m->vmas.data[i];

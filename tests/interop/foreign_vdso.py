@@ -8,6 +8,7 @@ functions have to lead to this kernel's vDSO; after another dump and restore, to
 
 import glob
 import os
+import re
 import signal
 import sys
 
@@ -54,6 +55,15 @@ def vdso_of(pid):
     return mapped, known[0]
 
 
+def leads_to(pid, known, mapped):
+    """How many functions of the vDSO that the program knows begin with a jump into the other."""
+    with open(f"/proc/{pid}/mem", "rb") as f:
+        f.seek(known)
+        code = f.read(2 * PAGE)
+    jumps = re.findall(rb"\x48\xb8(.{8})\xff\xe0", code, re.DOTALL)
+    return sum(mapped <= int.from_bytes(to, "little") < mapped + 2 * PAGE for to in jumps)
+
+
 def goes_on(t, what):
     n = len(read(t.path("clock")).splitlines())
     wait_for(f"the clock to go on {what}",
@@ -76,6 +86,7 @@ def test(t):
     mapped, still = vdso_of(program.pid)
     expect(still == known, "AT_SYSINFO_EHDR changed")
     expect(len(mapped) == 1 and mapped[0] != known, f"vDSO at {mapped}, known at {known}")
+    expect(leads_to(program.pid, known, mapped[0]) >= 4, "the old functions don't lead to the new")
 
     # The parked vDSO is of this kernel, not of the program: it must not be in the images.
     for i in range(2):
@@ -84,6 +95,7 @@ def test(t):
         goes_on(t, f"restored again, {i}")
         mapped, still = vdso_of(program.pid)
         expect(still == known and len(mapped) == 1, f"vDSO at {mapped}, known at {still}")
+        expect(leads_to(program.pid, known, mapped[0]) >= 4, "they lead nowhere")
     os.kill(program.pid, signal.SIGKILL)
 
 

@@ -40,6 +40,7 @@ static int make_file(size_t npages)
 	char name[] = "/tmp/mem_zoo.XXXXXX";
 	int fd = mkstemp(name);
 
+	unlink(name);
 	if (fd < 0 || ftruncate(fd, (off_t)(npages * PAGE)) < 0)
 		exit(1);
 	return fd;
@@ -104,7 +105,7 @@ static void files(void)
 	paint(map(3, RW, MAP_PRIVATE, fd), 1, 47);
 }
 
-static char *big, *child_only;
+static char *big, *fixed, *child_only;
 
 /* Differs from the parent in pages, sizes and protections. */
 static void child(int depth)
@@ -114,6 +115,10 @@ static void child(int depth)
 	madvise(big + 500 * PAGE, 20 * PAGE, MADV_DONTNEED);
 	mprotect(big + 1000 * PAGE, 10 * PAGE, PROT_READ);
 	munmap(big + 4000 * PAGE, 96 * PAGE);
+	mlock(big + 5000 * PAGE, 4 * PAGE);
+	mprotect(fixed, 4 * PAGE, RW);
+	paint(fixed + PAGE, 2, 300 + (uint64_t)depth);
+	mprotect(fixed, 4 * PAGE, PROT_READ);
 	child_only = map(40, RW, ANON, -1);
 	paint(child_only, 30, 51);
 	paint(sbrk(50 * PAGE), 50, 53);
@@ -122,6 +127,8 @@ static void child(int depth)
 int main(int argc, char **argv)
 {
 	size_t npages = argc > 1 ? (size_t)atol(argv[1]) : 8192;
+	int done[2];
+	char byte;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	protections();
@@ -130,22 +137,25 @@ int main(int argc, char **argv)
 	big = map(npages, RW, ANON, -1);
 	paint(big, npages, 61);
 	paint(sbrk(100 * PAGE), 100, 67);
+	fixed = map(4, RW, ANON, -1);
+	paint(fixed, 4, 79);
+	mprotect(fixed, 4 * PAGE, PROT_READ);
+	if (pipe(done) < 0)
+		return 1;
 	for (int i = 0; i < 2; i++) {
-		pid_t pid = fork();
-		char token;
-		int ready[2];
-
-		(void)ready;
-		(void)token;
-		if (pid == 0) {
-			child(i);
-			if (fork() == 0)
-				paint(big + 2000 * PAGE, 10, 71);
-			for (;;)
-				pause();
-		}
+		if (fork() != 0)
+			continue;
+		child(i);
+		if (fork() == 0)
+			paint(big + 2000 * PAGE, 10, 71);
+		if (write(done[1], "", 1) != 1)
+			return 1;
+		for (;;)
+			pause();
 	}
-	sleep(1);
+	for (int i = 0; i < 4; i++)
+		if (read(done[0], &byte, 1) != 1)
+			return 1;
 	paint(big + 6000 * PAGE, 100, 73); /* the parent goes on as well */
 	sbrk(30 * PAGE);
 	puts("ready");

@@ -19,8 +19,8 @@ void *arena_dup(struct arena *a, const void *data, size_t size);
 char *arena_str(struct arena *a, const char *s);
 char *arena_printf(struct arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-#define arena_new_of(a, type)	      ((type *)arena_alloc((a), sizeof(type)))
-#define arena_array_of(a, type, n)    ((type *)arena_alloc((a), sizeof(type) * (size_t)(n)))
+#define arena_new_of(a, type)	   ((type *)arena_alloc((a), sizeof(type)))
+#define arena_array_of(a, type, n) ((type *)arena_alloc((a), sizeof(type) * (size_t)(n)))
 
 /* Heap, aborting when there is none. */
 void *xcalloc(size_t n, size_t size);

@@ -15,8 +15,8 @@
  */
 #pragma once
 
-#define MUST_USE	   __attribute__((warn_unused_result))
-#define PRINTF_LIKE(f, a)  __attribute__((format(printf, f, a)))
+#define MUST_USE	  __attribute__((warn_unused_result))
+#define PRINTF_LIKE(f, a) __attribute__((format(printf, f, a)))
 
 enum err_kind {
 	ERR_NONE = 0,
@@ -59,7 +59,8 @@ int err_kernel(struct err *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Our own mistake. -EFAULT. */
 int err_bug(struct err *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
-/* Puts context in front while an error travels up: "pid 812 (nginx): " + text. Returns err->code. */
+/* Puts context in front while an error travels up: "pid 812 (nginx): " + text. Returns err->code.
+ */
 int err_in(struct err *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Sets the hint of an error that has none yet. Returns err->code. */
 int err_hint(struct err *err, const char *fmt, ...) PRINTF_LIKE(2, 3);

@@ -42,7 +42,8 @@ static size_t put_stamp(char *buf, size_t size)
 	long us;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	us = (now.tv_sec - sink.start.tv_sec) * 1000000L + (now.tv_nsec - sink.start.tv_nsec) / 1000;
+	us = (now.tv_sec - sink.start.tv_sec) * 1000000L +
+	     (now.tv_nsec - sink.start.tv_nsec) / 1000;
 	return (size_t)snprintf(buf, size, "(%02ld.%06ld) ", us / 1000000, us % 1000000);
 }
 
@@ -63,8 +64,9 @@ void log_write(enum log_level level, const char *file, int line, const char *fmt
 	if (sink.level >= LOG_INFO)
 		n += put_stamp(buf, sizeof(buf));
 	if (level == LOG_ERROR || level == LOG_WARN)
-		n += (size_t)snprintf(buf + n, sizeof(buf) - n, "%s (%s:%d): ",
-				      level == LOG_ERROR ? "Error" : "Warn ", file_name(file), line);
+		n += (size_t)snprintf(buf + n, sizeof(buf) - n,
+				      "%s (%s:%d): ", level == LOG_ERROR ? "Error" : "Warn ",
+				      file_name(file), line);
 	va_start(ap, fmt);
 	n += (size_t)vsnprintf(buf + n, sizeof(buf) - n, fmt, ap);
 	va_end(ap);

@@ -22,10 +22,10 @@
 	}
 
 #define vec_push(v)                                                                                \
-	(((v)->len == (v)->cap ? (void)((v)->cap = (v)->cap ? (v)->cap * 2 : 8,                    \
-					(v)->data = xrealloc((v)->data, (v)->cap,                  \
-							     sizeof(*(v)->data)))                  \
-			       : (void)0),                                                         \
+	(((v)->len == (v)->cap                                                                     \
+		  ? (void)((v)->cap = (v)->cap ? (v)->cap * 2 : 8,                                 \
+			   (v)->data = xrealloc((v)->data, (v)->cap, sizeof(*(v)->data)))          \
+		  : (void)0),                                                                      \
 	 &(v)->data[(v)->len++])
 
 /* An empty one may have no array at all, and NULL + 0 is undefined. */

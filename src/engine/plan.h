@@ -27,9 +27,9 @@ struct plan_task {
 
 struct plan_node {
 	struct plan_task task;
-	int parent;   /* index of the parent node; -1: torpor's child, or unknown yet (orphan) */
-	int creator;  /* index of the node that clones it; -1: torpor */
-	bool helper;  /* exists only to hold a pid for a session or group, or to leave an orphan */
+	int parent;  /* index of the parent node; -1: torpor's child, or unknown yet (orphan) */
+	int creator; /* index of the node that clones it; -1: torpor */
+	bool helper; /* exists only to hold a pid for a session or group, or to leave an orphan */
 	bool zombie_done;
 };
 

@@ -27,7 +27,7 @@ struct restore {
 	struct arena *arena;
 	struct plan plan;
 	struct restore_task *tasks; /* parallel to plan.nodes */
-	uint32_t time_ns_id; /* of timens-<id>.img */
+	uint32_t time_ns_id;	    /* of timens-<id>.img */
 	struct inventory inventory;
 	struct rtasks *props;
 	struct rfiles *files;

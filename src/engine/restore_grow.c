@@ -193,8 +193,7 @@ static void compare_memory(struct restore *r)
 	auto_free int *base = xcalloc(n, sizeof(*base));
 	auto_free struct rmem **all = xcalloc(n, sizeof(*all));
 
-	vec_foreach(op, &r->plan.ops)
-	{
+	vec_foreach (op, &r->plan.ops) {
 		int by = r->plan.nodes.data[op->node].creator;
 
 		if (op->kind == PLAN_CLONE) {

@@ -36,8 +36,8 @@ static int read_pstree(struct restore *r, pstree_vec *ret, struct err *err)
 static int check_namespaces(const struct restore *r, const TaskKobjIdsEntry *ids, uint32_t pid,
 			    struct err *err)
 {
-	static const char *const names[] = {"pid", "net", "ipc", "uts", "time", "mnt", "user",
-					    "cgroup"};
+	static const char *const names[] = {"pid",  "net", "ipc",  "uts",
+					    "time", "mnt", "user", "cgroup"};
 	const uint32_t got[] = {
 		ids->pid_ns_id,	 ids->net_ns_id, ids->ipc_ns_id,  ids->uts_ns_id,
 		ids->time_ns_id, ids->mnt_ns_id, ids->user_ns_id, ids->cgroup_ns_id,

@@ -323,6 +323,17 @@ int rfiles_open_mapping(void *rfiles, uint32_t file_id, uint32_t fdflags, struct
 	return fd;
 }
 
+static void log_opened(const struct rfile *rf)
+{
+	char line[PATH_MAX + 256] = "";
+
+	if (log_level() < LOG_DEBUG)
+		return;
+	if (rf->kind->describe)
+		rf->kind->describe(rf, line, sizeof(line));
+	log_debug("file %u: %s: %s, opened as our fd %d", rf->id, rf->kind->name, line, rf->fd);
+}
+
 int rfile_open(struct rfiles *f, struct rfile *rf, struct target *t, struct err *err)
 {
 	int fd;
@@ -335,7 +346,7 @@ int rfile_open(struct rfiles *f, struct rfile *rf, struct target *t, struct err 
 	rf->fd = fd;
 	if (fd_restore_common(fd, rf->flags, &rf->fown, err) < 0)
 		return err_in(err, "file %u (%s)", rf->id, rf->kind->name);
-	log_debug("file %u: %s opened as our fd %d", rf->id, rf->kind->name, fd);
+	log_opened(rf);
 	return 0;
 }
 

@@ -15,6 +15,7 @@
 #include "file/reg.h"
 #include "file/tty_io.h"
 
+#include "base/io.h"
 #include "base/log.h"
 #include "file/path.h"
 #include "image/schema/regfile.pb-c.h"
@@ -39,6 +40,8 @@
 #define INDEX_SERIAL  1010
 /* A slave that was hung up: its number may be in use again by another. */
 #define INDEX_HUNG_UP (1u << 24)
+
+#define MAX_PTY (1u << 20) /* the kernel has no more minors for them */
 
 #ifndef TIOCGPTPEER
 #define TIOCGPTPEER 0x5441 /* since 4.13 */
@@ -274,8 +277,9 @@ static int load_infos(struct rfiles *f, struct err *err)
 		TRY(tty_check_entry(e, err));
 		if (find(f, e->id))
 			return err_input(err, "tty-info.img: terminal %u appears twice", e->id);
-		if (e->type == TTY_TYPE__PTY && !e->pty)
-			return err_input(err, "tty-info.img: terminal %u has no number", e->id);
+		if (e->type == TTY_TYPE__PTY && (!e->pty || e->pty->index > MAX_PTY))
+			return err_input(err, "tty-info.img: terminal %u has no valid number",
+					 e->id);
 		if (e->type == TTY_TYPE__UNKNOWN || e->type == TTY_TYPE__EXT_TTY ||
 		    e->type > TTY_TYPE__SERIAL)
 			return err_refuse(err, "restore it with an engine that supports it",

@@ -117,6 +117,13 @@ def reap(pids, limit=10.0):
     return left
 
 
+def reap_orphans():
+    """What a tree forked while it was looked at has come to us, too, when it was killed."""
+    for pid in tree_of(os.getpid())[1:]:
+        if os.path.exists(f"/proc/{pid}") and not alive(pid):
+            reap([pid])
+
+
 def kill_tree(pid):
     pids = tree_of(pid)
     for p in pids:
@@ -190,6 +197,7 @@ class Program:
         self.test.torpor.dump(self.images, self.pid, *options)
         left = reap(pids)
         expect(not left, f"still there after the dump: {sorted(left)}")
+        reap_orphans()
 
     def thaw(self, *options):
         self.test.torpor.restore(self.images, *options)

@@ -22,6 +22,10 @@ void target_drop_threads(struct target *t, bool (*is_unwanted)(const struct targ
 /* At the first stop: saves registers and mask; what in them needs correction is corrected. */
 MUST_USE int thread_save(struct target_thread *th, struct err *err);
 
+/* Does it wait in vfork(), which no stop interrupts, until its child has called execve()? */
+bool thread_in_vfork(const struct target_thread *th);
+/* The refusal of a thread that didn't stop in time, with what it waits for. */
+int thread_refuse_late(const struct target_thread *th, struct err *err);
 /* Leads a thread out of the agent of a torpor that is dead, and saves its state again. */
 MUST_USE int thread_leave_limbo(struct target_thread *th, struct err *err);
 

@@ -224,25 +224,6 @@ static int target_add_children(struct seizer *s, struct target *t, bool all_thre
 	return added;
 }
 
-/* In vfork() a parent waits uninterruptibly for its child; both share an address space. */
-static bool thread_in_vfork(const struct target_thread *th)
-{
-	char path[48];
-	auto_free char *call = NULL;
-	const char *p;
-	struct proc_stat st;
-	uint64_t nr;
-
-	snprintf(path, sizeof(path), "task/%d/stat", th->tid);
-	if (proc_read_stat(th->target->proc, path, &st) < 0 || st.state != 'D')
-		return false;
-	snprintf(path, sizeof(path), "task/%d/syscall", th->tid);
-	if (io_read_file(th->target->proc, path, &call, NULL) < 0)
-		return false;
-	p = call;
-	return scan_u64(&p, 10, &nr) && (nr == SYS_vfork || nr == SYS_clone || nr == SYS_clone3);
-}
-
 static const struct target *child_of(const struct seizer *s, pid_t pid)
 {
 	for (size_t i = 0; i < s->targets.len; i++)
@@ -259,20 +240,6 @@ static int vfork_refuse(const struct seizer *s, const struct target_thread *th, 
 			  "raise --timeout, or wait until the child has called execve() or _exit()",
 			  "pid %d (%s): waits in vfork() for its child %d (%s)", t->pid, t->comm,
 			  child ? child->pid : 0, child ? child->comm : "?");
-}
-
-static int late_refuse(const struct target_thread *th, struct err *err)
-{
-	const struct target *t = th->target;
-	char path[48];
-	auto_free char *wchan = NULL;
-
-	snprintf(path, sizeof(path), "task/%d/wchan", th->tid);
-	if (io_read_file(t->proc, path, &wchan, NULL) < 0)
-		wchan = NULL;
-	return err_refuse(err, "raise --timeout, or wait until the kernel lets it go",
-			  "pid %d (%s): thread %d doesn't stop (it waits in the kernel: %s)",
-			  t->pid, t->comm, th->tid, wchan && wchan[0] ? wchan : "unknown");
 }
 
 /* The stop that was asked for, or one that must be passed on the way to it. 1 done, 0 not yet. */
@@ -355,7 +322,7 @@ static int thread_wait_stop(const struct seizer *s, struct target_thread *th, st
 		if ((waited >= VFORK_PATIENCE_MS || is_late(s)) && thread_in_vfork(th))
 			return is_late(s) ? vfork_refuse(s, th, err) : -EAGAIN;
 		if (is_late(s))
-			return late_refuse(th, err);
+			return thread_refuse_late(th, err);
 		wait_for_news(5);
 		waited += 5;
 		if (th == target_leader(th->target))

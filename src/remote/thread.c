@@ -13,6 +13,10 @@
  */
 #include "remote/internal.h"
 
+#include "base/auto.h"
+#include "base/io.h"
+#include "base/parse.h"
+#include "kernel/proc.h"
 #include "kernel/sys.h"
 #include "kernel/uapi/ptrace.h"
 #include "remote/arch/x86_64/state.h"
@@ -21,8 +25,10 @@
 #include <errno.h>
 #include <linux/rseq.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 
 /* The sequence in progress, by its descriptor in the thread's rseq area. False if there is none. */
 static bool rseq_find(const struct target_thread *th, uint64_t ip, raddr_t *field,
@@ -93,4 +99,37 @@ int thread_save(struct target_thread *th, struct err *err)
 	if (!arch_in_syscall(&th->saved->gp))
 		TRY(rseq_abort(th, &changed, err));
 	return changed ? arch_gp_set(th->tid, &th->saved->gp, err) : 0;
+}
+
+/* In vfork() a parent waits uninterruptibly for its child; both share an address space. */
+bool thread_in_vfork(const struct target_thread *th)
+{
+	char path[48];
+	auto_free char *call = NULL;
+	const char *p;
+	struct proc_stat st;
+	uint64_t nr;
+
+	snprintf(path, sizeof(path), "task/%d/stat", th->tid);
+	if (proc_read_stat(th->target->proc, path, &st) < 0 || st.state != 'D')
+		return false;
+	snprintf(path, sizeof(path), "task/%d/syscall", th->tid);
+	if (io_read_file(th->target->proc, path, &call, NULL) < 0)
+		return false;
+	p = call;
+	return scan_u64(&p, 10, &nr) && (nr == SYS_vfork || nr == SYS_clone || nr == SYS_clone3);
+}
+
+int thread_refuse_late(const struct target_thread *th, struct err *err)
+{
+	const struct target *t = th->target;
+	char path[48];
+	auto_free char *wchan = NULL;
+
+	snprintf(path, sizeof(path), "task/%d/wchan", th->tid);
+	if (io_read_file(t->proc, path, &wchan, NULL) < 0)
+		wchan = NULL;
+	return err_refuse(err, "raise --timeout, or wait until the kernel lets it go",
+			  "pid %d (%s): thread %d doesn't stop (it waits in the kernel: %s)",
+			  t->pid, t->comm, th->tid, wchan && wchan[0] ? wchan : "unknown");
 }

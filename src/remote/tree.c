@@ -3,14 +3,17 @@
 #include "remote/seize.h"
 
 #include "base/arena.h"
+#include "base/auto.h"
 #include "base/log.h"
 #include "kernel/sys.h"
+#include "kernel/uapi/ptrace.h"
 #include "remote/batch.h"
 #include "remote/freezer.h"
 #include "remote/internal.h"
 #include "remote/wait.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -81,20 +84,40 @@ static void kill_all(const struct target_tree *tree)
 	}
 }
 
+/* From now on our end is theirs, before they run another instruction. Fails only for dead ones. */
+static void tie_to_us(const struct target_tree *tree)
+{
+	for (size_t i = 0; i < tree->n; i++)
+		for (size_t k = 0; k < tree->targets[i]->nthreads; k++)
+			(void)sys_ptrace(PTRACE_SETOPTIONS, tree->targets[i]->threads[k]->tid, 0,
+					 PTRACE_O_EXITKILL);
+}
+
 /*
- * All of the tree or nothing: a child does it, so that a `kill -9` of torpor in the middle doesn't
- * leave half of a program running.
+ * All of the tree or nothing, also if somebody kills us in the middle, and no task may see another
+ * one die. EXITKILL gives that once every thread has it; should we end while it is being set, the
+ * end of our pipe tells a child that outlives us, and it kills the rest.
  */
 static void kill_tree(const struct target_tree *tree)
 {
-	pid_t child = fork();
+	int ends[2];
+	pid_t child;
+	char byte;
 
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		ends[0] = ends[1] = -EBADF;
+	child = ends[0] < 0 ? -1 : fork();
 	if (child == 0) {
+		close(ends[1]);
+		while (read(ends[0], &byte, 1) < 0 && errno == EINTR)
+			;
 		kill_all(tree);
 		_exit(0);
 	}
-	if (child < 0)
-		kill_all(tree);
+	tie_to_us(tree);
+	kill_all(tree);
+	fd_close(ends[0]);
+	fd_close(ends[1]);
 	while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR)
 		;
 }

@@ -6,7 +6,6 @@
 #include "base/auto.h"
 #include "base/log.h"
 #include "kernel/sys.h"
-#include "kernel/uapi/ptrace.h"
 #include "remote/batch.h"
 #include "remote/freezer.h"
 #include "remote/internal.h"
@@ -74,48 +73,57 @@ static void target_detach(struct target *t, bool stop, struct err *err)
 	}
 }
 
-static void kill_all(const struct target_tree *tree)
+static void signal_all(const struct target_tree *tree, int signo)
 {
 	for (size_t i = 0; i < tree->n; i++) {
 		const struct target *t = tree->targets[i];
 
 		if (t->state != TARGET_ZOMBIE && t->pidfd >= 0)
-			(void)sys_pidfd_send_signal(t->pidfd, SIGKILL); /* or dead already */
+			(void)sys_pidfd_send_signal(t->pidfd, signo); /* or dead already */
 	}
 }
 
-/* From now on our end is theirs, before they run another instruction. Fails only for dead ones. */
-static void tie_to_us(const struct target_tree *tree)
+/* Stopped first: what runs must not see others of its tree die. */
+static void stop_and_kill(const struct target_tree *tree)
 {
-	for (size_t i = 0; i < tree->n; i++)
-		for (size_t k = 0; k < tree->targets[i]->nthreads; k++)
-			(void)sys_ptrace(PTRACE_SETOPTIONS, tree->targets[i]->threads[k]->tid, 0,
-					 PTRACE_O_EXITKILL);
+	signal_all(tree, SIGSTOP);
+	signal_all(tree, SIGKILL);
+}
+
+/* In a child of ours: waits until we have begun, and then until we are done, or dead. */
+static void finish_killing(const struct target_tree *tree, int fd)
+{
+	char byte;
+	ssize_t n;
+
+	do
+		n = read(fd, &byte, 1);
+	while (n < 0 && errno == EINTR);
+	if (n != 1)
+		_exit(0); /* we died before anything was decided: the tree lives */
+	while (read(fd, &byte, 1) < 0 && errno == EINTR)
+		;
+	stop_and_kill(tree);
+	_exit(0);
 }
 
 /*
- * All of the tree or nothing, also if somebody kills us in the middle, and no task may see another
- * one die. EXITKILL gives that once every thread has it; should we end while it is being set, the
- * end of our pipe tells a child that outlives us, and it kills the rest.
+ * All of the tree or nothing, also if somebody kills us in the middle: then a child that outlives
+ * us does the rest. The tasks are held by ptrace meanwhile; should we end, the pending SIGSTOP
+ * holds them before they run an instruction.
  */
 static void kill_tree(const struct target_tree *tree)
 {
-	int ends[2];
-	pid_t child;
-	char byte;
+	int ends[2] = {-EBADF, -EBADF};
+	pid_t child = pipe2(ends, O_CLOEXEC) < 0 ? -1 : fork();
 
-	if (pipe2(ends, O_CLOEXEC) < 0)
-		ends[0] = ends[1] = -EBADF;
-	child = ends[0] < 0 ? -1 : fork();
 	if (child == 0) {
 		close(ends[1]);
-		while (read(ends[0], &byte, 1) < 0 && errno == EINTR)
-			;
-		kill_all(tree);
-		_exit(0);
+		finish_killing(tree, ends[0]);
 	}
-	tie_to_us(tree);
-	kill_all(tree);
+	if (child > 0 && write(ends[1], "k", 1) != 1)
+		log_debug("nobody will finish the killing of the tree if torpor dies now");
+	stop_and_kill(tree);
 	fd_close(ends[0]);
 	fd_close(ends[1]);
 	while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR)

@@ -235,27 +235,27 @@ static int emit_orphan(struct planner *pl, int node, struct err *err)
 static int emit_orphans(struct planner *pl, struct err *err)
 {
 	while (pl->orphans.len) {
-		VEC(int) todo = {.data = pl->orphans.data, .len = pl->orphans.len};
-		size_t waiting = 0, len = todo.len;
+		VEC(int) round = {.data = pl->orphans.data, .len = pl->orphans.len};
+		size_t waiting = 0, len = round.len;
 		int ret = 0;
 
 		pl->orphans.data = NULL;
 		pl->orphans.len = pl->orphans.cap = 0;
 		for (size_t i = 0; i < len && ret == 0; i++) {
-			int leader = find_task(pl, wanted_birth(pl, todo.data[i]));
+			int leader = find_task(pl, wanted_birth(pl, round.data[i]));
 
 			if (leader >= 0 && !pl->states.data[leader].emitted) {
-				*vec_push(&pl->orphans) = todo.data[i];
+				*vec_push(&pl->orphans) = round.data[i];
 				waiting++;
 			} else {
-				ret = emit_orphan(pl, todo.data[i], err);
+				ret = emit_orphan(pl, round.data[i], err);
 			}
 		}
 		if (ret == 0 && waiting == len)
 			ret = err_input(err, "pid %u: session %u is never started",
-					pl->p->nodes.data[todo.data[0]].task.vpid,
-					wanted_birth(pl, todo.data[0]));
-		free(todo.data);
+					pl->p->nodes.data[round.data[0]].task.vpid,
+					wanted_birth(pl, round.data[0]));
+		free(round.data);
 		TRY(ret);
 	}
 	return 0;

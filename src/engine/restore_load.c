@@ -204,28 +204,39 @@ static void wait_for_zombies(const struct restore *r)
 	}
 }
 
-/* All of them at once, so that one look is enough. */
+struct taken {
+	char list[512];
+	size_t len, n;
+};
+
+static void note_taken(struct taken *t, uint32_t pid)
+{
+	char one[64];
+
+	if (pid_is_free(pid))
+		return;
+	name_holder(pid, one, sizeof(one));
+	if (t->len + strlen(one) + 3 < sizeof(t->list))
+		t->len += (size_t)snprintf(t->list + t->len, sizeof(t->list) - t->len, "%s%s",
+					   t->n ? ", " : "", one);
+	t->n++;
+}
+
+/* All of them at once, also those of threads, so that one look is enough. */
 static int check_pids(const struct restore *r, struct err *err)
 {
-	char list[512] = "", one[64];
-	size_t len = 0, taken = 0;
+	struct taken taken = {.list = ""};
 
 	wait_for_zombies(r);
-	for (size_t i = 0; i < r->plan.nodes.len; i++) {
-		uint32_t pid = r->plan.nodes.data[i].task.vpid;
-
-		if (pid_is_free(pid))
-			continue;
-		name_holder(pid, one, sizeof(one));
-		if (len + strlen(one) + 3 < sizeof(list))
-			len += (size_t)snprintf(list + len, sizeof(list) - len, "%s%s",
-						taken ? ", " : "", one);
-		taken++;
-	}
-	if (!taken)
+	for (size_t i = 0; i < r->plan.nodes.len; i++)
+		note_taken(&taken, r->plan.nodes.data[i].task.vpid);
+	for (size_t i = 0; i < r->plan.ntasks; i++)
+		for (size_t k = 1; r->tasks[i].mem && k < r->tasks[i].props->nthreads; k++)
+			note_taken(&taken, r->tasks[i].vtids[k]);
+	if (!taken.n)
 		return 0;
-	err_input(err, "%zu of the %zu pids of the tree are taken on this machine: %s", taken,
-		  r->plan.nodes.len, list);
+	err_input(err, "%zu of the pids of the tree are taken on this machine: %s", taken.n,
+		  taken.list);
 	return err_hint(err, "end those processes, or restore in a new pid namespace "
 			     "(unshare --pid --fork --mount-proc torpor restore ...)");
 }

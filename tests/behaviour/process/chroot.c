@@ -14,7 +14,9 @@
 
 static void make(const char *path)
 {
-	SYS(close(SYS(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600))));
+	int fd = SYS(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+
+	SYS(close(fd));
 }
 
 static void await_signal(void)

@@ -25,6 +25,7 @@ static void check_here(const char *dir)
 static void child(void *arg)
 {
 	char dir[PATH_MAX];
+	int fd;
 
 	SYS(mkdir(arg, 0700));
 	SYS(chdir(arg));
@@ -32,7 +33,8 @@ static void child(void *arg)
 	behave_child_ready();
 	behave_await_go();
 	check_here(dir);
-	SYS(close(SYS(open("made afterwards", O_CREAT | O_WRONLY | O_CLOEXEC, 0600))));
+	fd = SYS(open("made afterwards", O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+	SYS(close(fd));
 	SYS(unlink("made afterwards"));
 }
 

@@ -27,12 +27,10 @@ static void check_unheard(void)
 
 static void *compute(void *arg)
 {
-	volatile uint64_t n = 0;
-
 	computing++;
 	while (!behave_go()) {
 		for (int i = 0; i < 100000; i++)
-			n += (uint64_t)i;
+			__asm__ volatile("" ::: "memory");
 	}
 	return NULL;
 }

@@ -19,17 +19,19 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
 /* ------------------------------------------------------------------ dump */
 
-struct pipe_end {
+struct pipe_buffer {
 	uint32_t id;
-	struct origin o; /* a descriptor that can be read from */
+	bool has_read, has_write; /* ends in the tree */
+	struct origin o;	  /* one of them; a read end if there is one */
 };
 struct pipes {
-	VEC(struct pipe_end) all;
+	VEC(struct pipe_buffer) all;
 };
 
 static bool pipe_match(struct files *f, const struct fdesc *d)
@@ -40,14 +42,22 @@ static bool pipe_match(struct files *f, const struct fdesc *d)
 
 void pipe_note(struct files *f, struct pipes **all, const struct fdesc *d, uint32_t pipe_id)
 {
+	bool reads = (d->info.flags & O_ACCMODE) != O_WRONLY;
+	struct pipe_buffer *p = NULL;
+
 	if (!*all)
 		*all = arena_new_of(f->a, struct pipes);
-	if ((d->info.flags & O_ACCMODE) == O_WRONLY)
-		return;
-	vec_foreach (p, &(*all)->all)
-		if (p->id == pipe_id)
-			return;
-	*vec_push(&(*all)->all) = (struct pipe_end){.id = pipe_id, .o = d->o};
+	vec_foreach (it, &(*all)->all)
+		if (it->id == pipe_id)
+			p = it;
+	if (!p) {
+		p = vec_push(&(*all)->all);
+		*p = (struct pipe_buffer){.id = pipe_id, .o = d->o};
+	}
+	if (reads && !p->has_read)
+		p->o = d->o;
+	p->has_read |= reads;
+	p->has_write |= (d->info.flags & O_ACCMODE) != O_RDONLY;
 }
 
 static int pipe_dump(struct files *f, const struct fdesc *d, uint32_t id, struct err *err)
@@ -64,6 +74,36 @@ static int pipe_dump(struct files *f, const struct fdesc *d, uint32_t id, struct
 	e->fown = files_fown(f, &d->fown);
 	files_entry(f, FD_TYPES__PIPE, id)->pipe = e;
 	pipe_note(f, &f->pipes, d, e->pipe_id);
+	return 0;
+}
+
+/*
+ * Somebody outside of the tree has the other end: said, because it can't be kept. If nobody has,
+ * poll() shows POLLHUP (no writer) or POLLERR (no reader), and it will be the same after a restore.
+ */
+static int pipe_collected(struct files *f, struct err *err)
+{
+	if (!f->pipes)
+		return 0;
+	vec_foreach (p, &f->pipes->all) {
+		struct pollfd pfd = {.fd = -EBADF};
+
+		if (p->has_read && p->has_write)
+			continue;
+		pfd.fd = origin_open(&p->o, err);
+		if (pfd.fd < 0 && f->opts.check_only) { /* closed meanwhile */
+			*err = ERR_INIT;
+			continue;
+		}
+		if (pfd.fd < 0)
+			return pfd.fd;
+		if (poll(&pfd, 1, 0) >= 0 && !(pfd.revents & (POLLHUP | POLLERR)))
+			log_warn(
+				"pid %d (%s): fd %d: the %s end of this pipe is outside of the tree: it will be closed after a restore",
+				p->o.t->pid, p->o.t->comm, p->o.fd.n,
+				p->has_read ? "write" : "read");
+		fd_close(pfd.fd);
+	}
 	return 0;
 }
 
@@ -91,7 +131,7 @@ static int peek(int fd, int size, int ours[2], struct err *err)
 	return bytes;
 }
 
-static int write_one(struct files *f, const struct pipe_end *p, struct img_writer *w,
+static int write_one(struct files *f, const struct pipe_buffer *p, struct img_writer *w,
 		     struct err *err)
 {
 	PipeDataEntry e = PIPE_DATA_ENTRY__INIT;
@@ -126,7 +166,7 @@ int pipes_write(struct files *f, const struct pipes *all, enum img_kind kind, st
 	TRY(img_create(f->dir, kind, 0, &w, err));
 	if (all)
 		vec_foreach (p, &all->all)
-			if (write_one(f, p, w, err) < 0)
+			if (p->has_read && write_one(f, p, w, err) < 0)
 				return err_in(err, "pid %d (%s): fd %d: pipe", p->o.t->pid,
 					      p->o.t->comm, p->o.fd.n);
 	return img_close(TAKE_PTR(w), err);
@@ -319,6 +359,7 @@ const struct file_kind pipe_kind = {
 	.name = "pipe",
 	.match = pipe_match,
 	.dump = pipe_dump,
+	.collected = pipe_collected,
 	.dump_finish = pipe_dump_finish,
 	.dump_done = pipe_dump_done,
 	.load_all = pipe_load_all,

@@ -202,7 +202,8 @@ static int write_clocks(struct dump *d, struct err *err)
 	return timens_dump(d->dir, root == own ? 0 : root, d->tasks[0].target, err);
 }
 
-static int write_stats(struct dump *d, struct err *err)
+/* The dump is done: without its figures it is a dump all the same. */
+static void write_stats(struct dump *d)
 {
 	const struct mem_stats *m = &d->mem_stats;
 	const struct dump_stats s = {
@@ -217,7 +218,10 @@ static int write_stats(struct dump *d, struct err *err)
 		.shpages_written = m->shpages_written,
 	};
 
-	return stats_write_dump(d->dir, &s, err);
+	struct err err = ERR_INIT;
+
+	if (stats_write_dump(d->dir, &s, &err) < 0)
+		log_warn("%s", err.text);
 }
 
 /* ------------------------------------------------------------------- end */
@@ -251,13 +255,14 @@ static int run_dump(struct dump *d, struct err *err)
 	TRY(files_dump_finish(d->files, &d->mem_stats, err));
 	TRY(write_tree(d, err));
 	TRY(write_clocks(d, err));
-	TRY(ids_write_inventory(d->ids, d->dir, err));
+	TRY(ids_write_inventory(d->ids, d->dir, d->o->run_id, err));
 	TRY(img_sums_write(d->dir, err));
 	if (scripts_run(d->o, d->dir, SCRIPT_POST_DUMP, d->o->pid, err) < 0)
 		return err->code = -ECANCELED;
 	/* The point of no return: the images are complete. */
 	TRY(release(d, fate_of(d->o), err));
-	return write_stats(d, err);
+	write_stats(d);
+	return 0;
 }
 
 static void dump_init(struct dump *d, const struct options *o, const struct img_dir *dir)

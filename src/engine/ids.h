@@ -28,6 +28,7 @@ const struct task_ids *ids_own(const struct ids *ids);
  */
 MUST_USE int ids_of(struct ids *ids, const struct target *t, struct task_ids *ret, struct err *err);
 /* torpor's own ids, for the inventory: what isn't equal to them was dumped. */
-MUST_USE int ids_write_inventory(const struct ids *ids, const struct img_dir *dir, struct err *err);
+MUST_USE int ids_write_inventory(const struct ids *ids, const struct img_dir *dir,
+				 const char *run_id, struct err *err);
 MUST_USE int ids_write(const struct img_dir *dir, uint32_t vpid, const struct task_ids *ids,
 		       struct err *err);

@@ -127,7 +127,7 @@ static int release(struct restore *r, struct err *err)
 	return 0;
 }
 
-static int write_stats(struct restore *r, uint64_t start_us, struct err *err)
+static void write_stats(struct restore *r, uint64_t start_us)
 {
 	const struct restore_stats s = {
 		.pages_compared = r->mem_stats.pages_compared,
@@ -137,7 +137,10 @@ static int write_stats(struct restore *r, uint64_t start_us, struct err *err)
 		.restore_us = stats_now_us() - start_us,
 	};
 
-	return stats_write_restore(r->dir, &s, err);
+	struct err err = ERR_INIT;
+
+	if (stats_write_restore(r->dir, &s, &err) < 0)
+		log_warn("%s", err.text); /* programs run already */
 }
 
 /* Scripts whose failure can't undo anything any more. */
@@ -172,7 +175,7 @@ static int run_restore(struct restore *r, struct err *err)
 	/* The point of no return: programs run. */
 	TRY(release(r, err));
 	rfiles_commit(r->files);
-	TRY(write_stats(r, start, err));
+	write_stats(r, start);
 	run_late_scripts(r, SCRIPT_POST_RESUME, root);
 	return 0;
 }

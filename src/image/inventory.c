@@ -45,13 +45,14 @@ static Lsmtype active_lsm(void)
 	return LSMTYPE__NO_LSM;
 }
 
-int inventory_write(const struct img_dir *dir, TaskKobjIdsEntry *root_ids, struct err *err)
+int inventory_write(const struct img_dir *dir, TaskKobjIdsEntry *root_ids, const char *run_id,
+		    struct err *err)
 {
 	InventoryEntry e = INVENTORY_ENTRY__INIT;
 	PluginsEntry plugins = PLUGINS_ENTRY__INIT;
-	char run_id[37];
+	char fresh[37];
 
-	TRY(make_run_id(run_id, err));
+	TRY(make_run_id(fresh, err));
 	e.img_version = IMG_VERSION_2;
 	e.has_fdinfo_per_id = e.fdinfo_per_id = true;
 	e.root_ids = root_ids;
@@ -63,7 +64,7 @@ int inventory_write(const struct img_dir *dir, TaskKobjIdsEntry *root_ids, struc
 	e.has_network_lock_method = true;
 	e.network_lock_method = 0;
 	e.plugins_entry = &plugins;
-	e.dump_criu_run_id = run_id;
+	e.dump_criu_run_id = run_id && run_id[0] ? (char *)run_id : fresh;
 	return img_write_one(dir, IMG_INVENTORY, 0, &e.base, err);
 }
 

@@ -12,9 +12,12 @@ typedef struct TaskKobjIdsEntry TaskKobjIdsEntry;
 
 /* An unfinished dump must not look like the finished one that was here before. */
 MUST_USE int inventory_remove(const struct img_dir *dir, struct err *err);
-/* root_ids: those of torpor itself; namespaces with other ids were dumped. */
+/*
+ * root_ids: those of torpor itself; namespaces with other ids were dumped. run_id: a UUID as text;
+ * NULL or empty: a fresh one.
+ */
 MUST_USE int inventory_write(const struct img_dir *dir, TaskKobjIdsEntry *root_ids,
-			     struct err *err);
+			     const char *run_id, struct err *err);
 
 struct inventory {
 	uint32_t root_time_ns_id, root_files_id;

@@ -202,10 +202,7 @@ static int map_all(struct build_mem *m, const mapping_vec *maps, const lent_vec 
 	TRY(lend(m, lent, err));
 	vec_foreach (it, maps)
 		TRY(map_one(m, it, err));
-	if (lent->len)
-		TRY(call(m, err, SYS_close_range, ARGS(0, lent->len - 1, 0)));
-	/* The numbers are free for others only when it has run. */
-	return run(m, err);
+	return lent->len ? call(m, err, SYS_close_range, ARGS(0, lent->len - 1, 0)) : 0;
 }
 
 static int map_some(struct build_mem *m, const struct mem_plan *p, size_t *at, struct err *err)
@@ -216,6 +213,9 @@ static int map_some(struct build_mem *m, const struct mem_plan *p, size_t *at, s
 
 	if (r == 0)
 		r = map_all(m, &maps, &lent, err);
+	/* The numbers are free for others only when it has run. */
+	if (r == 0 && *at < p->map.len)
+		r = run(m, err);
 	vec_done(&maps);
 	vec_done(&lent);
 	return r;
@@ -255,17 +255,40 @@ static int protect(struct build_mem *m, const struct rmem *rm, const struct mem_
 	return run(m, err);
 }
 
+/* The rest of the batch, and a userfaultfd if it is worth it and there may be one; or -1. */
+static int run_with_uffd(struct build_mem *m, const struct mem_plan *p, int *ret_uffd,
+			 struct err *err)
+{
+	size_t i;
+
+	*ret_uffd = -1;
+	if (!fill_wants_uffd(p->fill.data, p->fill.len))
+		return run(m, err);
+	TRY(call_any(m, err, SYS_userfaultfd, ARGS(FILL_UFFD_FLAGS), &i));
+	TRY(batch_run(m->b, err));
+	TRY(batch_expect_all(m->b, err));
+	*ret_uffd = (int)batch_ret(m->b, i);
+	if (*ret_uffd < 0)
+		log_debug("pid %d: filled without userfaultfd (%d)", m->t->pid, *ret_uffd);
+	batch_reset(m->b);
+	m->pending = false;
+	return 0;
+}
+
 static int carry_out(struct build_mem *m, const struct rmem *rm, const struct mem_plan *p,
 		     struct err *err)
 {
 	size_t at = 0;
+	int uffd;
 
 	TRY(unmap(m, p, err));
 	TRY(adjust_kept(m, p, err));
 	while (at < p->map.len)
 		TRY(map_some(m, p, &at, err));
-	TRY(run(m, err));
-	TRY(fill_pages(m->t, p->fill.data, p->fill.len, err));
+	TRY(run_with_uffd(m, p, &uffd, err));
+	TRY(fill_pages(m->t, p->fill.data, p->fill.len, uffd, err));
+	if (uffd >= 0)
+		TRY(call(m, err, SYS_close, ARGS((uint64_t)uffd)));
 	return protect(m, rm, p, err);
 }
 

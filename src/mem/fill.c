@@ -3,8 +3,8 @@
  * Three ways to get a page into a task, the quickest that is possible for each:
  *
  *  - UFFDIO_COPY straight from the mapped image: allocates and copies, the kernel doesn't zero the
- *    page first. For anonymous pages that aren't there yet, whatever their protection. Setting it
- *    up takes some round trips, so only for tasks with many pages.
+ *    page first. For anonymous pages that aren't there yet, whatever their protection, of tasks
+ *    that have many of them.
  *  - process_vm_writev(): many pieces in one call, for memory that the task may write.
  *  - /proc/PID/mem: ignores protection (read-only and PROT_NONE mappings), one call per piece.
  */
@@ -15,20 +15,13 @@
 #include "kernel/sys.h"
 #include "kernel/uapi/mman.h"
 #include "mem/layout.h"
-#include "remote/batch.h"
 #include "remote/pass_fd.h"
 
-#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <linux/userfaultfd.h>
 #include <sys/ioctl.h>
-#include <sys/syscall.h>
 #include <sys/uio.h>
-
-#ifndef UFFD_USER_MODE_ONLY
-#define UFFD_USER_MODE_ONLY 1 /* 5.11: no privilege needed, as we don't serve faults at all */
-#endif
 
 /* Below it, setting up a userfaultfd costs more than it saves. */
 #define UFFD_MIN_PAGES 256
@@ -101,23 +94,13 @@ static int write_in(const struct target *t, const struct fill *fills, size_t n, 
 
 /* -------------------------------------------------------------- UFFDIO_COPY */
 
-/* Our own descriptor of a userfaultfd of the task, which has none itself afterwards. */
-static int uffd_open(struct target *t, struct err *err)
+/* Our own descriptor of the task's. */
+static int uffd_open(struct target *t, int uffd, struct err *err)
 {
 	struct uffdio_api api = {.api = UFFD_API};
-	auto_close int fd = -EBADF;
-	int64_t ret;
+	auto_close int fd = target_get_fd(t, (struct tfd){uffd}, err);
 
-	TRY(remote_call(target_leader(t), &ret, err, SYS_userfaultfd,
-			O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY));
-	if (ret == -EINVAL) /* before 5.11 */
-		TRY(remote_call(target_leader(t), &ret, err, SYS_userfaultfd,
-				O_CLOEXEC | O_NONBLOCK));
-	if (ret < 0)
-		return err_sys(err, (int)ret, "pid %d: remote userfaultfd", t->pid);
-	fd = target_get_fd(t, (struct tfd){(int)ret}, err);
 	TRY(fd);
-	TRY(remote_call(target_leader(t), &ret, err, SYS_close, (uint64_t)ret));
 	if (ioctl(fd, UFFDIO_API, &api) < 0)
 		return err_sys(err, -errno, "UFFDIO_API");
 	return TAKE_FD(fd);
@@ -181,32 +164,25 @@ static int uffd_fill(struct target *t, int fd, const struct fill *fills, size_t 
 	return 0;
 }
 
-/* Closing the last descriptor unregisters all ranges and merges the mappings again. */
-static int fill_by_uffd(struct target *t, const struct fill *fills, size_t n, struct err *err)
-{
-	struct err why = ERR_INIT;
-	auto_close int fd = uffd_open(t, &why);
-
-	if (fd < 0 && why.kind == ERR_GONE) {
-		*err = why;
-		return why.code;
-	}
-	if (fd < 0) {
-		log_debug("pid %d: filled without userfaultfd: %s", t->pid, why.text);
-		return write_in(t, fills, n, /* skip_uffd= */ false, err);
-	}
-	TRY(uffd_fill(t, fd, fills, n, err));
-	return write_in(t, fills, n, /* skip_uffd= */ true, err);
-}
-
-int fill_pages(struct target *t, const struct fill *fills, size_t n, struct err *err)
+bool fill_wants_uffd(const struct fill *fills, size_t n)
 {
 	uint64_t pages = 0;
 
 	for (size_t i = 0; i < n; i++)
 		if (suits_uffd(&fills[i]))
 			pages += fills[i].npages;
-	if (pages >= UFFD_MIN_PAGES)
-		return fill_by_uffd(t, fills, n, err);
-	return write_in(t, fills, n, /* skip_uffd= */ false, err);
+	return pages >= UFFD_MIN_PAGES;
+}
+
+/* Closing the last descriptor unregisters all ranges and merges the mappings again. */
+int fill_pages(struct target *t, const struct fill *fills, size_t n, int uffd, struct err *err)
+{
+	auto_close int fd = -EBADF;
+
+	if (uffd >= 0) {
+		fd = uffd_open(t, uffd, err);
+		TRY(fd);
+		TRY(uffd_fill(t, fd, fills, n, err));
+	}
+	return write_in(t, fills, n, /* skip_uffd= */ fd >= 0, err);
 }

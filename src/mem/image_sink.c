@@ -29,8 +29,11 @@
 
 #define PAGE 4096u
 
-/* Below it, copying through a buffer is quicker than lending a descriptor. */
-#define LEND_MIN_BYTES (1024 * 1024)
+/*
+ * Below it, copying through a buffer is quicker than lending a descriptor: that takes some round
+ * trips, for which the target has to be scheduled, on a busy machine after everybody else.
+ */
+#define LEND_MIN_BYTES (4 * 1024 * 1024)
 /* One batch of the target's: some tens of milliseconds. */
 #define BATCH_BYTES (64 * 1024 * 1024)
 #define BATCH_CALLS 16

@@ -11,7 +11,8 @@ struct mem_piece {
 	bool readable; /* see struct mem_run */
 };
 
-#define OUTSIDE_BUF_LEN (1024 * 1024)
+/* Stays in the CPU's cache between its filling and emptying. */
+#define OUTSIDE_BUF_LEN (256 * 1024)
 
 struct outside {
 	const struct target *target;

@@ -30,7 +30,7 @@ static void has_what_criu_wants(void **state)
 
 	sample_empty_dir(&dir);
 	ids.files_id = 1;
-	assert_ok(inventory_write(&dir, &ids, &err));
+	assert_ok(inventory_write(&dir, &ids, NULL, &err));
 	assert_ok(img_read_one(&dir, IMG_INVENTORY, 0, a, &e, &err));
 	assert_int_equal(e->img_version, 2);
 	assert_true(e->has_fdinfo_per_id && e->fdinfo_per_id);

@@ -83,7 +83,7 @@ static void write_set(struct img_dir *dir)
 	write_ghost(dir, 1, ghost_bytes, sizeof(ghost_bytes));
 	write_ghost(dir, 2, large_bytes, sizeof(large_bytes)); /* copied by the kernel: size only */
 	write_tree(dir);
-	assert_ok(inventory_write(dir, &ids, &err));
+	assert_ok(inventory_write(dir, &ids, NULL, &err));
 	assert_ok(img_sums_write(dir, &err));
 	img_sums_free(dir->sums);
 	dir->sums = NULL;
@@ -224,7 +224,7 @@ static void sums_of_another_dump_are_not_used(void **state)
 	struct img_dir dir;
 
 	write_set(&dir);
-	assert_ok(inventory_write(&dir, &ids, &err));
+	assert_ok(inventory_write(&dir, &ids, NULL, &err));
 	dir.sums = img_sums_new();
 	assert_ok(img_sums_read(&dir, &err));
 	assert_false(img_sums_known(dir.sums));

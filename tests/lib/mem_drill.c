@@ -380,8 +380,8 @@ static void compare(struct drill *d)
 	}
 	printf("anonymous PSS of the tree: %" PRIu64 " KiB before, %" PRIu64 " KiB after\n", before,
 	       after);
-	if (after > before + before / 50 + 64 * d->tree.n ||
-	    before > after + after / 50 + 64 * d->tree.n)
+	if (after > before + before / 50 + 32 * d->tree.n ||
+	    before > after + after / 50 + 32 * d->tree.n)
 		differ(d, d->tree.targets[0], "PSS");
 }
 

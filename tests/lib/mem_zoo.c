@@ -156,7 +156,7 @@ int main(int argc, char **argv)
 	for (int i = 0; i < 4; i++)
 		if (read(done[0], &byte, 1) != 1)
 			return 1;
-	paint(big + 6000 * PAGE, 100, 73); /* the parent goes on as well */
+	paint(big + 6000 * PAGE, 1000, 73); /* the parent goes on as well */
 	sbrk(30 * PAGE);
 	puts("ready");
 	for (;;)

@@ -114,9 +114,19 @@ static int make_ready(struct restore *r, struct err *err)
 	return 0;
 }
 
+static void commit(struct restore *r)
+{
+	auto_free struct target **alive = xcalloc(r->plan.ntasks, sizeof(*alive));
+	struct target_tree tree = {.targets = alive};
+
+	for_each_alive(r, t) alive[tree.n++] = t->target;
+	build_commit(&tree);
+}
+
 /* Children before parents, so that nobody runs before all below it are ready to. */
 static int release(struct restore *r, struct err *err)
 {
+	commit(r);
 	for (size_t i = r->plan.ntasks; i-- > 0;) {
 		struct restore_task *t = &r->tasks[i];
 

@@ -21,6 +21,7 @@
 #include "kernel/uapi/ptrace.h"
 #include "remote/batch.h"
 #include "remote/build_parts.h"
+#include "remote/guard.h"
 #include "remote/internal.h"
 #include "remote/scratch.h"
 
@@ -207,11 +208,16 @@ int build_child(struct build *b, struct target *parent, uint64_t clone_flags, pi
 	bool is_sibling = clone_flags & CLONE_PARENT;
 	struct target *t;
 	pid_t pid = 0;
+	int tries = 0;
 	int64_t r;
 
-	batch_clone(batch, clone_flags | CLONE_PTRACE, is_sibling ? 0 : SIGCHLD, vpid);
-	TRY(batch_run(batch, err));
-	r = batch_ret(batch, 0);
+	do {
+		batch_reset(batch);
+		batch_clone(batch, clone_flags | CLONE_PTRACE, is_sibling ? 0 : SIGCHLD, vpid);
+		TRY(batch_run(batch, err));
+		r = batch_ret(batch, 0);
+	} while (pid_is_passing((int)r, vpid, parent->nested_pidns || clone_flags & CLONE_NEWPID,
+				&tries));
 	if (r < 0)
 		return clone_failed((int)r, vpid,
 				    parent->nested_pidns || clone_flags & CLONE_NEWPID, err);
@@ -375,6 +381,23 @@ int build_strip(struct target *t, struct err *err)
 	for (size_t i = 0; i < t->nthreads; i++)
 		t->threads[i]->entered = t->threads[i]->in_agent = false;
 	return 0;
+}
+
+static void untie(const struct target *t)
+{
+	for (size_t i = 0; i < t->nthreads; i++)
+		(void)sys_ptrace(PTRACE_SETOPTIONS, t->threads[i]->tid, 0, 0); /* or it is dead */
+}
+
+void build_commit(const struct target_tree *tree)
+{
+	struct guard guard;
+
+	guard_start(&guard, tree, GUARD_KILLS_UNLESS_TOLD);
+	for (size_t i = 0; i < tree->n; i++)
+		untie(tree->targets[i]);
+	guard_tell(&guard);
+	guard_end(&guard);
 }
 
 int build_release(struct target *t, struct err *err)

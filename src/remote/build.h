@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#include "remote/target.h"
+#include "remote/seize.h"
 
 #include <signal.h>
 
@@ -72,6 +72,11 @@ MUST_USE int build_strip(struct target *t, struct err *err);
 MUST_USE int build_stop(struct target *t, int stop_signo, struct err *err);
 /* The parent (entered) takes the news of that stop, so that its program isn't told twice. */
 MUST_USE int build_forget_stop(struct target *parent, pid_t vpid, struct err *err);
+/*
+ * The decision: the whole tree, ready to run, no longer dies with torpor. Killed before it is made,
+ * torpor leaves nothing; after it, a tree that runs. Then build_release for each.
+ */
+void build_commit(const struct target_tree *tree);
 /* Detaches all threads: they run, or stay in group-stop. */
 MUST_USE int build_release(struct target *t, struct err *err);
 /* Kills a half-made task and waits for it; never fails. */

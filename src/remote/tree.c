@@ -8,6 +8,7 @@
 #include "kernel/sys.h"
 #include "remote/batch.h"
 #include "remote/freezer.h"
+#include "remote/guard.h"
 #include "remote/internal.h"
 #include "remote/wait.h"
 
@@ -73,61 +74,18 @@ static void target_detach(struct target *t, bool stop, struct err *err)
 	}
 }
 
-static void signal_all(const struct target_tree *tree, int signo)
-{
-	for (size_t i = 0; i < tree->n; i++) {
-		const struct target *t = tree->targets[i];
-
-		if (t->state != TARGET_ZOMBIE && t->pidfd >= 0)
-			(void)sys_pidfd_send_signal(t->pidfd, signo); /* or dead already */
-	}
-}
-
-/* Stopped first: what runs must not see others of its tree die. */
-static void stop_and_kill(const struct target_tree *tree)
-{
-	signal_all(tree, SIGSTOP);
-	signal_all(tree, SIGKILL);
-}
-
-/* In a child of ours: waits until we have begun, and then until we are done, or dead. */
-static void finish_killing(const struct target_tree *tree, int fd)
-{
-	char byte;
-	ssize_t n;
-
-	do
-		n = read(fd, &byte, 1);
-	while (n < 0 && errno == EINTR);
-	if (n != 1)
-		_exit(0); /* we died before anything was decided: the tree lives */
-	while (read(fd, &byte, 1) < 0 && errno == EINTR)
-		;
-	stop_and_kill(tree);
-	_exit(0);
-}
-
 /*
- * All of the tree or nothing, also if somebody kills us in the middle: then a child that outlives
- * us does the rest. The tasks are held by ptrace meanwhile; should we end, the pending SIGSTOP
- * holds them before they run an instruction.
+ * All of the tree or nothing, also if somebody kills us in the middle. The tasks are held by ptrace
+ * meanwhile; should we end, the pending SIGSTOP holds them before they run an instruction.
  */
 static void kill_tree(const struct target_tree *tree)
 {
-	int ends[2] = {-EBADF, -EBADF};
-	pid_t child = pipe2(ends, O_CLOEXEC) < 0 ? -1 : fork();
+	struct guard guard;
 
-	if (child == 0) {
-		close(ends[1]);
-		finish_killing(tree, ends[0]);
-	}
-	if (child > 0 && write(ends[1], "k", 1) != 1)
-		log_debug("nobody will finish the killing of the tree if torpor dies now");
-	stop_and_kill(tree);
-	fd_close(ends[0]);
-	fd_close(ends[1]);
-	while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR)
-		;
+	guard_start(&guard, tree, GUARD_KILLS_IF_TOLD);
+	guard_tell(&guard);
+	tree_stop_and_kill(tree);
+	guard_end(&guard);
 }
 
 int tree_release(struct target_tree *tree, enum tree_fate fate, struct err *err)

@@ -105,13 +105,15 @@ static const char *skip_blanks(const char *s)
 bool scan_u64(const char **p, int base, uint64_t *ret)
 {
 	const char *s = skip_blanks(*p);
+	uint64_t v;
 	int n;
 
 	if (base == 16 && s[0] == '0' && (s[1] == 'x' || s[1] == 'X'))
 		s += 2;
-	n = scan_digits(s, base, ret);
+	n = scan_digits(s, base, &v);
 	if (n <= 0)
 		return false;
+	*ret = v;
 	*p = s + n;
 	return true;
 }

@@ -10,6 +10,7 @@
 #include "base/auto.h"
 #include "base/log.h"
 
+#include <signal.h>
 #include <string.h>
 
 /* --help counts wherever it stands, before anything else is looked at. */
@@ -102,6 +103,8 @@ int main(int argc, char **argv)
 	int status;
 
 	session_guard_stdio();
+	/* Ignored, as some parents leave it, it would reap our children behind our back. */
+	signal(SIGCHLD, SIG_DFL);
 	log_init(LOG_WARN);
 	if (argc < 2) {
 		usage_print_short("torpor");

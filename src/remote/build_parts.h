@@ -11,6 +11,11 @@ struct build {
 
 /* An error for a clone3() that failed with `code`: who has the id, or what is missing. */
 int clone_failed(int code, pid_t vpid, bool nested, struct err *err);
+/*
+ * The kernel frees a dead process's id a moment after the process can't be found any more; no event
+ * tells. True, after a short wait: try again.
+ */
+bool pid_is_passing(int code, pid_t vpid, bool nested, int *tries);
 /* The target of a task just cloned, with its scratch area and leader. */
 MUST_USE int half_made_open(struct build *b, pid_t pid, struct target *parent, struct target **ret,
 			    struct err *err);

@@ -213,13 +213,24 @@ static int root_take(struct build *b, struct target *t, struct err *err)
 	return root_empty(b, th, err);
 }
 
+bool pid_is_passing(int code, pid_t vpid, bool nested, int *tries)
+{
+	if (code != -EEXIST || nested || ++*tries > 100 || sys_kill(vpid, 0) != -ESRCH)
+		return false;
+	usleep(1000); /* lint: allow, there is no event */
+	return true;
+}
+
 int build_root(struct build *b, uint64_t clone_flags, pid_t vpid, struct target **ret,
 	       struct err *err)
 {
 	struct target *t;
-	pid_t pid = clone_root(b, clone_flags, vpid);
-	int r;
+	int r, tries = 0;
+	pid_t pid;
 
+	do
+		pid = clone_root(b, clone_flags, vpid);
+	while (pid_is_passing(pid, vpid, clone_flags & CLONE_NEWPID, &tries));
 	if (pid < 0)
 		return clone_failed(pid, vpid, clone_flags & CLONE_NEWPID, err);
 	r = half_made_open(b, pid, NULL, &t, err);

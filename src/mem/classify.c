@@ -54,6 +54,10 @@ static int refuse_special(const struct smaps_entry *e, struct err *err)
 	if (e->flags & SF_UFFD)
 		return refuse(err, e, "registered with userfaultfd",
 			      "let the program unregister it, or end the tool that tracks it");
+	/* The kernel itself takes a key for memory that may only be executed. */
+	if (e->pkey && e->prot != PROT_EXEC)
+		return refuse(err, e, "memory protection keys aren't supported yet",
+			      "let the program free its keys (pkey_free) before the dump");
 	if (e->flags & SF_SHADOWSTACK)
 		return refuse(err, e, "shadow stacks aren't supported yet",
 			      "start the program with GLIBC_TUNABLES=glibc.cpu.x86_shstk=off");

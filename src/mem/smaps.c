@@ -98,7 +98,7 @@ int smaps_parse(char *text, smaps_vec *ret, struct err *err)
 {
 	for (char *line = text, *next; line && *line; line = next) {
 		const char *rest;
-		uint64_t kib;
+		uint64_t n;
 
 		next = strchr(line, '\n');
 		if (next)
@@ -110,9 +110,10 @@ int smaps_parse(char *text, smaps_vec *ret, struct err *err)
 			return err_input(err, "smaps: '%s' before the first mapping", line);
 		} else if ((rest = str_after(line, "VmFlags:"))) {
 			ret->data[ret->len - 1].flags = parse_vmflags(rest);
-		} else if ((rest = str_after(line, "KernelPageSize:")) &&
-			   scan_u64(&rest, 10, &kib)) {
-			ret->data[ret->len - 1].page_kib = (uint32_t)kib;
+		} else if ((rest = str_after(line, "KernelPageSize:")) && scan_u64(&rest, 10, &n)) {
+			ret->data[ret->len - 1].page_kib = (uint32_t)n;
+		} else if ((rest = str_after(line, "ProtectionKey:")) && scan_u64(&rest, 10, &n)) {
+			ret->data[ret->len - 1].pkey = (uint32_t)n;
 		}
 	}
 	return 0;

@@ -40,6 +40,7 @@ struct smaps_entry {
 	uint32_t prot;	/* PROT_* */
 	uint32_t flags; /* SF_* */
 	uint32_t page_kib;
+	uint32_t pkey; /* protection key, 0: none */
 	bool shared;
 	const char *path; /* into the text; NULL for none */
 };

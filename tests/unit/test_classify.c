@@ -95,6 +95,7 @@ static const char *const refused[] = {
 	MAPPING("400000-600000 rw-s 00000000 00:11 5 /anon_hugepage (deleted)", "rd wr sh ht"),
 	MAPPING("10000-11000 rw-s 00000000 00:08 5 socket:[99]", "rd wr sh"),
 	MAPPING("10000-11000 rw-s 00000000 00:01 5 /i915 (deleted)", "rd wr sh"),
+	"10000-11000 rw-p 00000000 00:00 0\nProtectionKey:         1\nVmFlags: rd wr\n",
 };
 /* clang-format on */
 

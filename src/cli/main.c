@@ -104,7 +104,7 @@ int main(int argc, char **argv)
 
 	session_guard_stdio();
 	/* Ignored, as some parents leave it, it would reap our children behind our back. */
-	signal(SIGCHLD, SIG_DFL);
+	(void)sigaction(SIGCHLD, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
 	log_init(LOG_WARN);
 	if (argc < 2) {
 		usage_print_short("torpor");

@@ -112,10 +112,10 @@ static int collect(struct dump *d, struct err *err)
  */
 static int ask_stop(struct dump *d, struct target *t, struct err *err)
 {
-	struct target *parent = tree_parent(&d->tree, t);
+	struct target *parent = t->state == TARGET_STOPPED ? tree_parent(&d->tree, t) : NULL;
 	int64_t ret;
 
-	if (t->state != TARGET_STOPPED || !parent)
+	if (!parent)
 		return 0;
 	auto_batch struct batch *b = batch_new(target_leader(parent));
 	raddr_t info = batch_space(b, sizeof(siginfo_t));
@@ -217,7 +217,6 @@ static void write_stats(struct dump *d)
 		.shpages_scanned = m->shpages_scanned,
 		.shpages_written = m->shpages_written,
 	};
-
 	struct err err = ERR_INIT;
 
 	if (stats_write_dump(d->dir, &s, &err) < 0)

@@ -123,18 +123,21 @@ static void commit(struct restore *r)
 	build_commit(&tree);
 }
 
-/* Children before parents, so that nobody runs before all below it are ready to. */
-static int release(struct restore *r, struct err *err)
+/*
+ * Children before parents, so that nobody runs before all below it are ready to. Whom somebody
+ * kills meanwhile is a restored program that was killed: the others are let go all the same.
+ */
+static void release(struct restore *r)
 {
 	commit(r);
 	for (size_t i = r->plan.ntasks; i-- > 0;) {
 		struct restore_task *t = &r->tasks[i];
+		struct err err = ERR_INIT;
 
-		if (t->mem)
-			TRY(build_release(t->target, err));
+		if (t->mem && build_release(t->target, &err) < 0)
+			log_warn("%s", err.text);
 		target_free(TAKE_PTR(t->target));
 	}
-	return 0;
 }
 
 static void write_stats(struct restore *r, uint64_t start_us)
@@ -146,7 +149,6 @@ static void write_stats(struct restore *r, uint64_t start_us)
 		.forking_us = r->forking_us,
 		.restore_us = stats_now_us() - start_us,
 	};
-
 	struct err err = ERR_INIT;
 
 	if (stats_write_restore(r->dir, &s, &err) < 0)
@@ -183,7 +185,7 @@ static int run_restore(struct restore *r, struct err *err)
 	TRY(make_ready(r, err));
 	run_late_scripts(r, SCRIPT_PRE_RESUME, root);
 	/* The point of no return: programs run. */
-	TRY(release(r, err));
+	release(r);
 	rfiles_commit(r->files);
 	write_stats(r, start);
 	run_late_scripts(r, SCRIPT_POST_RESUME, root);

@@ -199,16 +199,6 @@ struct rghosts {
 	struct rghost *list;
 };
 
-uint32_t rghost_mode(const struct rghost *g)
-{
-	return g->e->mode;
-}
-
-uint64_t rghost_size(const struct rghost *g)
-{
-	return g->size;
-}
-
 /* Reads the chunk records that follow; with fd >= 0 writes them into it. */
 static int read_chunks(struct rfiles *f, struct img_reader *rd, const GhostFileEntry *e, int fd,
 		       struct err *err)

@@ -58,6 +58,3 @@ MUST_USE int rghost_load(struct rfiles *f, uint32_t id, struct rghost **ret, str
  */
 MUST_USE int rghost_open(struct rfiles *f, struct rghost *g, const char *name, struct err *err);
 void rghosts_done(struct rfiles *f);
-uint32_t rghost_mode(const struct rghost *g);
-/* Bytes of content, for reports. */
-uint64_t rghost_size(const struct rghost *g);

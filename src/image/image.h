@@ -74,7 +74,6 @@ struct img_dir {
 /* The name of an image file, in a static-size buffer of the caller. */
 #define IMG_NAME_MAX 64
 void img_name(enum img_kind kind, uint64_t id, char name[IMG_NAME_MAX]);
-const ProtobufCMessageDescriptor *img_descriptor(enum img_kind kind);
 
 /*
  * Writing. The file is created (0644) at the first record; a stale file of that name is unlinked,

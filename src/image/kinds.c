@@ -129,8 +129,3 @@ void img_name(enum img_kind kind, uint64_t id, char name[IMG_NAME_MAX])
 		break;
 	}
 }
-
-const ProtobufCMessageDescriptor *img_descriptor(enum img_kind kind)
-{
-	return img_row(kind)->type;
-}

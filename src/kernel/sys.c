@@ -66,11 +66,6 @@ int sys_kill(pid_t pid, int signo)
 	return kill(pid, signo) < 0 ? -errno : 0;
 }
 
-int sys_close_range(unsigned int first, unsigned int last, unsigned int flags)
-{
-	return syscall(SYS_close_range, first, last, flags) < 0 ? -errno : 0;
-}
-
 pid_t sys_wait(pid_t tid, int *status, int flags)
 {
 	long ret = syscall(SYS_wait4, tid, status, flags | __WALL, NULL);

@@ -28,7 +28,6 @@ ssize_t sys_vm_writev(pid_t pid, const struct iovec *local, size_t nlocal,
 		      const struct iovec *remote, size_t nremote);
 int sys_tgkill(pid_t tgid, pid_t tid, int signo);
 int sys_kill(pid_t pid, int signo);
-int sys_close_range(unsigned int first, unsigned int last, unsigned int flags);
 /* __WALL is always set. 0 with WNOHANG: nothing yet. EINTR is returned, not retried. */
 pid_t sys_wait(pid_t tid, int *status, int flags);
 /* PTRACE_*: `request` as in <sys/ptrace.h> or kernel/uapi/ptrace.h. */

@@ -111,11 +111,6 @@ void batch_arg_take32(struct batch *b, size_t i, int arg, raddr_t at)
 	b->calls[i].flags |= 1ULL << CALL_TAKE_BIT;
 }
 
-void batch_arg_load64(struct batch *b, size_t i, int arg, raddr_t at)
-{
-	arg_load(b, i, arg, CALL_LOAD64_SHIFT, at.va);
-}
-
 void batch_must(struct batch *b, size_t i)
 {
 	b->calls[i].flags |= 1ULL << CALL_MUST_BIT;

@@ -53,10 +53,9 @@ bool batch_has_room(const struct batch *b, size_t calls, size_t bytes);
 size_t batch_call_args(struct batch *b, long nr, const uint64_t args[6]);
 /* Argument `arg` of call i is the result of the earlier call `from`. */
 void batch_arg_ret(struct batch *b, size_t i, int arg, size_t from);
-/* Argument `arg` of call i is the 32-bit (64-bit) value found at `at` when the call is reached. */
+/* Argument `arg` of call i is the 32-bit value found at `at` when the call is reached. */
 void batch_arg_load32(struct batch *b, size_t i, int arg, raddr_t at);
 void batch_arg_take32(struct batch *b, size_t i, int arg, raddr_t at); /* and -1 takes its place */
-void batch_arg_load64(struct batch *b, size_t i, int arg, raddr_t at);
 /* If call i fails (negative result) the rest is not run; their ret is -ECANCELED. */
 void batch_must(struct batch *b, size_t i);
 

@@ -26,8 +26,6 @@ MUST_USE int arch_core_dump(const struct arch_cpu *cpu, struct arena *a, pid_t t
 			    const struct arch_state *saved, CoreEntry *core, struct err *err);
 void arch_core_put_tid_addr(CoreEntry *core, uint64_t addr);
 uint64_t arch_core_get_tid_addr(const CoreEntry *core);
-void arch_core_put_ip(CoreEntry *core, uint64_t ip);
-uint64_t arch_core_get_ip(const CoreEntry *core);
 
 /* A process that isn't frozen: is it one that can be dumped? */
 MUST_USE int arch_core_check(const struct target *t, struct err *err);

@@ -162,16 +162,6 @@ uint64_t arch_core_get_tid_addr(const CoreEntry *core)
 	return core->thread_info->clear_tid_addr;
 }
 
-void arch_core_put_ip(CoreEntry *core, uint64_t ip)
-{
-	core->thread_info->gpregs->ip = ip;
-}
-
-uint64_t arch_core_get_ip(const CoreEntry *core)
-{
-	return core->thread_info->gpregs->ip;
-}
-
 int arch_core_check(const struct target *t, struct err *err)
 {
 	auto_close int exe = openat(t->proc, "exe", O_RDONLY | O_CLOEXEC);

@@ -24,6 +24,7 @@
 #include "task/task.h"
 
 #include <signal.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -45,6 +46,7 @@ struct dump {
 	struct files *files;
 	struct tasks *props;
 	struct mem_stats mem_stats;
+	bool used_cow;
 	uint64_t start_us, frozen_us, released_us, memdump_us;
 };
 
@@ -150,11 +152,13 @@ static int write_tasks(struct dump *d, struct err *err)
 
 static int write_memory(struct dump *d, struct err *err)
 {
+	const struct mem_dump_opts opts = {.dir = d->dir};
+	auto_free struct mem_task *tasks = xcalloc(d->ntasks, sizeof(*tasks));
 	uint64_t start = stats_now_us();
 
 	for (size_t i = 0; i < d->ntasks; i++)
-		TRY(mem_write_pages(d->dir, d->tasks[i].target, &d->tasks[i].mem, &d->mem_stats,
-				    err));
+		tasks[i] = (struct mem_task){.target = d->tasks[i].target, .mem = &d->tasks[i].mem};
+	TRY(mem_write_tree(&opts, tasks, d->ntasks, &d->mem_stats, &d->used_cow, err));
 	d->memdump_us = stats_now_us() - start;
 	return 0;
 }
@@ -200,6 +204,16 @@ static int write_clocks(struct dump *d, struct err *err)
 					  d->tasks[i].target->pid, d->tasks[i].target->comm,
 					  d->tasks[0].target->pid);
 	return timens_dump(d->dir, root == own ? 0 : root, d->tasks[0].target, err);
+}
+
+static int write_inventory(struct dump *d, struct err *err)
+{
+	struct inventory_chain chain = {.cow = d->used_cow};
+
+	memcpy(chain.run_id, d->o->run_id, sizeof(chain.run_id));
+	if (!chain.run_id[0])
+		TRY(inventory_make_run_id(chain.run_id, err));
+	return ids_write_inventory(d->ids, d->dir, &chain, err);
 }
 
 /* The dump is done: without its figures it is a dump all the same. */
@@ -254,7 +268,7 @@ static int run_dump(struct dump *d, struct err *err)
 	TRY(files_dump_finish(d->files, &d->mem_stats, err));
 	TRY(write_tree(d, err));
 	TRY(write_clocks(d, err));
-	TRY(ids_write_inventory(d->ids, d->dir, d->o->run_id, err));
+	TRY(write_inventory(d, err));
 	TRY(img_sums_write(d->dir, err));
 	if (scripts_run(d->o, d->dir, SCRIPT_POST_DUMP, d->o->pid, err) < 0)
 		return err->code = -ECANCELED;

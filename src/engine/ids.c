@@ -220,11 +220,11 @@ int ids_write(const struct img_dir *dir, uint32_t vpid, const struct task_ids *i
 	return img_write_one(dir, IMG_IDS, vpid, &e.base, err);
 }
 
-int ids_write_inventory(const struct ids *ids, const struct img_dir *dir, const char *run_id,
-			struct err *err)
+int ids_write_inventory(const struct ids *ids, const struct img_dir *dir,
+			const struct inventory_chain *chain, struct err *err)
 {
 	TaskKobjIdsEntry e = TASK_KOBJ_IDS_ENTRY__INIT;
 
 	fill_entry(&ids->own, &e);
-	return inventory_write(dir, &e, run_id, err);
+	return inventory_write(dir, &e, chain, err);
 }

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "image/image.h"
+#include "image/inventory.h"
 #include "remote/seize.h"
 
 enum ns_kind { NS_PID, NS_NET, NS_IPC, NS_UTS, NS_TIME, NS_MNT, NS_USER, NS_CGROUP, NS_KIND_MAX };
@@ -29,6 +30,6 @@ const struct task_ids *ids_own(const struct ids *ids);
 MUST_USE int ids_of(struct ids *ids, const struct target *t, struct task_ids *ret, struct err *err);
 /* torpor's own ids, for the inventory: what isn't equal to them was dumped. */
 MUST_USE int ids_write_inventory(const struct ids *ids, const struct img_dir *dir,
-				 const char *run_id, struct err *err);
+				 const struct inventory_chain *chain, struct err *err);
 MUST_USE int ids_write(const struct img_dir *dir, uint32_t vpid, const struct task_ids *ids,
 		       struct err *err);

@@ -41,6 +41,9 @@ enum cgroup_mode { CGROUP_DEFAULT = 0, CGROUP_NONE, CGROUP_IGNORE };
 /* What keeps packets from the tree while it is frozen: nothing needs it yet. */
 enum network_lock { NETWORK_LOCK_DEFAULT = 0, NETWORK_LOCK_SKIP };
 
+/* How written pages are told from others; AUTO: the best that this machine has. */
+enum tracker_wish { TRACK_BY_AUTO = 0, TRACK_BY_UFFD_WP, TRACK_BY_SOFT_DIRTY };
+
 /* Usable with the macros of base/vec.h. */
 struct str_list {
 	const char **data;
@@ -72,6 +75,13 @@ struct options {
 	unsigned int timeout_s;	   /* for freezing and collecting; 0: none */
 	const char *freeze_cgroup; /* NULL, or the directory of a freezer cgroup */
 
+	/* dump, pre-dump; track_mem also restore */
+	bool track_mem;
+	const char *prev_images_dir; /* relative to images_dir; NULL: none */
+	bool auto_dedup;	     /* restore too */
+	bool compat_images;	     /* --image-compat=criu: nothing that others couldn't read */
+	enum tracker_wish tracker;   /* --tracker */
+
 	/* dump and restore */
 	bool shell_job;
 	bool evasive_devices;
@@ -86,6 +96,7 @@ struct options {
 	bool exec_cmd;
 	char **exec_argv; /* terminated by NULL; only with exec_cmd */
 	bool dry_run;
+	bool no_verify; /* checksums aren't compared */
 
 	/* check (with pid set: check --tree) */
 	bool check_extra;

@@ -13,6 +13,13 @@
 
 #define IMG_VERSION_1 1 /* old headers */
 #define IMG_VERSION_2 2
+/* Version 2 with `features`, each of which a reader must know. */
+#define IMG_VERSION_FEATURES 0x10002
+
+#define FEATURE_COW "cow"
+
+/* What torpor writes there; there is one engine. */
+#define PRE_DUMP_MODE_READ 2
 
 int inventory_remove(const struct img_dir *dir, struct err *err)
 {
@@ -21,8 +28,7 @@ int inventory_remove(const struct img_dir *dir, struct err *err)
 	return img_sums_remove(dir, err);
 }
 
-/* A random (version 4) UUID, as text. */
-static int make_run_id(char out[37], struct err *err)
+int inventory_make_run_id(char out[37], struct err *err)
 {
 	uint8_t b[16];
 
@@ -45,15 +51,39 @@ static Lsmtype active_lsm(void)
 	return LSMTYPE__NO_LSM;
 }
 
-int inventory_write(const struct img_dir *dir, TaskKobjIdsEntry *root_ids, const char *run_id,
-		    struct err *err)
+static void fill_chain(InventoryEntry *e, const struct inventory_chain *c)
+{
+	static char cow[] = FEATURE_COW, *features[] = {cow};
+
+	e->dump_criu_run_id = c->run_id[0] ? (char *)c->run_id : NULL;
+	e->parent_run_id = c->parent_run_id[0] ? (char *)c->parent_run_id : NULL;
+	e->has_dump_uptime = c->uptime_us != 0;
+	e->dump_uptime = c->uptime_us;
+	e->n_features = c->cow;
+	e->features = features;
+}
+
+int inventory_write_pre_dump(const struct img_dir *dir, const struct inventory_chain *chain,
+			     struct err *err)
 {
 	InventoryEntry e = INVENTORY_ENTRY__INIT;
 	PluginsEntry plugins = PLUGINS_ENTRY__INIT;
-	char fresh[37];
 
-	TRY(make_run_id(fresh, err));
-	e.img_version = IMG_VERSION_2;
+	fill_chain(&e, chain);
+	e.has_pre_dump_mode = true;
+	e.pre_dump_mode = PRE_DUMP_MODE_READ;
+	e.plugins_entry = &plugins;
+	return img_write_one(dir, IMG_INVENTORY, 0, &e.base, err);
+}
+
+int inventory_write(const struct img_dir *dir, TaskKobjIdsEntry *root_ids,
+		    const struct inventory_chain *chain, struct err *err)
+{
+	InventoryEntry e = INVENTORY_ENTRY__INIT;
+	PluginsEntry plugins = PLUGINS_ENTRY__INIT;
+
+	fill_chain(&e, chain);
+	e.img_version = chain->cow ? IMG_VERSION_FEATURES : IMG_VERSION_2;
 	e.has_fdinfo_per_id = e.fdinfo_per_id = true;
 	e.root_ids = root_ids;
 	e.has_ns_per_id = e.ns_per_id = true;
@@ -64,13 +94,26 @@ int inventory_write(const struct img_dir *dir, TaskKobjIdsEntry *root_ids, const
 	e.has_network_lock_method = true;
 	e.network_lock_method = 0;
 	e.plugins_entry = &plugins;
-	e.dump_criu_run_id = run_id && run_id[0] ? (char *)run_id : fresh;
 	return img_write_one(dir, IMG_INVENTORY, 0, &e.base, err);
+}
+
+static int check_features(const InventoryEntry *e, struct err *err)
+{
+	for (size_t i = 0; i < e->n_features; i++) {
+		if (strcmp(e->features[i], FEATURE_COW) == 0)
+			continue;
+		err_input(err, "inventory.img: these images use '%s', which is unknown",
+			  e->features[i]);
+		return err_hint(err, "use the version of torpor that made these images");
+	}
+	return 0;
 }
 
 static int check_version(const InventoryEntry *e, struct err *err)
 {
-	if (e->img_version == IMG_VERSION_1 || e->img_version == IMG_VERSION_2)
+	TRY(check_features(e, err));
+	if (e->img_version == IMG_VERSION_1 || e->img_version == IMG_VERSION_2 ||
+	    e->img_version == IMG_VERSION_FEATURES)
 		return 0;
 	if (!e->img_version) {
 		err_input(err, "inventory.img: these are the images of a pre-dump");
@@ -93,6 +136,39 @@ static int check_plugins(const InventoryEntry *e, struct arena *a, struct err *e
 	return err_refuse(err, "dump without the devices that need them",
 			  "inventory.img: these images need plugins that torpor doesn't have: %s",
 			  names);
+}
+
+static int take_run_id(const char *from, char to[37], struct err *err)
+{
+	if (from && strlen(from) > 36)
+		return err_input(err, "inventory.img: '%s' isn't the id of a run", from);
+	snprintf(to, 37, "%s", from ? from : "");
+	return 0;
+}
+
+static int take_chain(const InventoryEntry *e, struct inventory_chain *ret, struct err *err)
+{
+	*ret = (struct inventory_chain){
+		.uptime_us = e->has_dump_uptime ? e->dump_uptime : 0,
+		.pre_dump = e->img_version == 0,
+	};
+	for (size_t i = 0; i < e->n_features; i++)
+		ret->cow |= strcmp(e->features[i], FEATURE_COW) == 0;
+	TRY(check_features(e, err));
+	TRY(take_run_id(e->dump_criu_run_id, ret->run_id, err));
+	return take_run_id(e->parent_run_id, ret->parent_run_id, err);
+}
+
+int inventory_read_chain(const struct img_dir *dir, struct inventory_chain *ret, struct err *err)
+{
+	struct arena *a = arena_new();
+	InventoryEntry *e;
+	int got = img_read_opt(dir, IMG_INVENTORY, 0, a, &e, err);
+
+	if (got > 0 && take_chain(e, ret, err) < 0)
+		got = err->code;
+	arena_free(a);
+	return got;
 }
 
 static void take_ids(const TaskKobjIdsEntry *ids, struct inventory *ret)

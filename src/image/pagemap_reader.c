@@ -21,7 +21,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#define PE_ALL (PE_PARENT | PE_LAZY | PE_PRESENT)
+#define PE_ALL (PE_PARENT | PE_LAZY | PE_PRESENT | PE_COW)
 
 /* So many entries at a time live unpacked. */
 #define ENTRIES_AT_ONCE 4096
@@ -48,11 +48,14 @@ static uint32_t flags_of(const PagemapEntry *e)
 static int check_flags(const struct page_run *run, struct err *err)
 {
 	bool present = run->flags & PE_PRESENT, parent = run->flags & PE_PARENT;
+	bool cow = run->flags & PE_COW;
 
 	if (run->flags & ~PE_ALL)
 		return err_input(err, "flags: unknown bits in %#x", run->flags);
-	if (!run->flags || (present && parent))
+	if (!run->flags || present + parent + cow > 1)
 		return err_input(err, "flags: %#x doesn't say where the pages are", run->flags);
+	if (cow != (run->owner != 0))
+		return err_input(err, "cow_pid: %u with flags %#x", run->owner, run->flags);
 	return 0;
 }
 
@@ -63,6 +66,8 @@ static int add_run(struct loader *l, const PagemapEntry *e, struct err *err)
 		.npages = e->has_nr_pages ? e->nr_pages : e->compat_nr_pages,
 		.flags = flags_of(e),
 		.off = l->off,
+		.owner = e->cow_pid,
+		.huge = e->huge,
 	};
 
 	TRY(check_flags(&run, err));

@@ -75,29 +75,41 @@ static int put_last(struct pagemap_writer *p, struct err *err)
 	e.flags = p->last.flags;
 	e.has_nr_pages = true;
 	e.nr_pages = p->last.npages;
+	e.has_cow_pid = p->last.flags & PE_COW;
+	e.cow_pid = p->last.owner;
+	e.has_huge = e.huge = p->last.huge;
 	p->last.npages = 0;
 	return img_put(p->w, &e.base, err);
 }
 
-int pagemap_add(struct pagemap_writer *p, uint64_t vaddr, uint64_t npages, uint32_t flags,
-		uint64_t *ret_off, struct err *err)
+static bool are_alike(const struct page_run *a, const struct page_run *b)
+{
+	return a->flags == b->flags && a->owner == b->owner && a->huge == b->huge;
+}
+
+int pagemap_add(struct pagemap_writer *p, const struct page_run *run, uint64_t *ret_off,
+		struct err *err)
 {
 	uint64_t end = p->last.vaddr + p->last.npages * p->page_size;
 
-	if (!npages || vaddr % p->page_size || (p->last.npages && vaddr < end))
+	if (!run->npages || run->vaddr % p->page_size || (p->last.npages && run->vaddr < end))
 		return err_bug(err, "%s: run of %" PRIu64 " pages at %#" PRIx64 " behind %#" PRIx64,
-			       p->pages_name, npages, vaddr, end);
+			       p->pages_name, run->npages, run->vaddr, end);
 	if (ret_off)
 		*ret_off = p->off;
-	if (flags & PE_PRESENT)
-		p->off += npages * p->page_size;
-	if (p->last.npages && p->last.flags == flags && vaddr == end) {
-		p->last.npages += npages;
+	if (run->flags & PE_PRESENT)
+		p->off += run->npages * p->page_size;
+	if (p->last.npages && are_alike(&p->last, run) && run->vaddr == end) {
+		p->last.npages += run->npages;
 		return 0;
 	}
 	TRY(put_last(p, err));
-	p->last = (struct page_run){.vaddr = vaddr, .npages = npages, .flags = flags};
+	p->last = *run;
 	return 0;
+}
+
+void pagemap_wrote(struct pagemap_writer *p, uint64_t off, uint64_t len)
+{
 }
 
 int pagemap_pages_fd(struct pagemap_writer *p, struct err *err)

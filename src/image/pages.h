@@ -9,6 +9,7 @@
 #define PE_PARENT  (1u << 0)
 #define PE_LAZY	   (1u << 1)
 #define PE_PRESENT (1u << 2)
+#define PE_COW	   (1u << 3) /* torpor's own: the same page as `owner` has at this address */
 
 /* A run of pages. `vaddr` is an address, or an offset in a shared object. */
 struct page_run {
@@ -16,6 +17,8 @@ struct page_run {
 	uint64_t npages;
 	uint32_t flags; /* PE_* */
 	uint64_t off;	/* PE_PRESENT: where its bytes start in the pages file */
+	uint32_t owner; /* PE_COW: the vpid of a task in the same directory; not PE_COW there */
+	bool huge;	/* was one or more whole huge pages */
 };
 
 /*
@@ -25,11 +28,19 @@ struct page_run {
 struct pagemap_writer;
 MUST_USE int pagemap_create(const struct img_dir *dir, enum img_kind kind, uint64_t id,
 			    uint32_t pages_id, struct pagemap_writer **ret, struct err *err);
-/* Appends; returns the offset for its bytes in *ret_off. Neighbours with equal flags are merged. */
-MUST_USE int pagemap_add(struct pagemap_writer *w, uint64_t vaddr, uint64_t npages, uint32_t flags,
-			 uint64_t *ret_off, struct err *err);
+/*
+ * Appends (`off` isn't looked at); returns the offset for its bytes in *ret_off. Neighbours that are
+ * alike are merged.
+ */
+MUST_USE int pagemap_add(struct pagemap_writer *w, const struct page_run *run, uint64_t *ret_off,
+			 struct err *err);
 /* The pages file, created at the first call (mode 0644). */
 MUST_USE int pagemap_pages_fd(struct pagemap_writer *w, struct err *err);
+/*
+ * The bytes [off, off + len) are in the pages file now, each announced once, in any order: from
+ * here their checksums are made, by another thread, from the page cache.
+ */
+void pagemap_wrote(struct pagemap_writer *w, uint64_t off, uint64_t len);
 uint64_t pagemap_pages_written(const struct pagemap_writer *w);	       /* in pages */
 MUST_USE int pagemap_close(struct pagemap_writer *w, struct err *err); /* frees in any case */
 void pagemap_abort(struct pagemap_writer *w);

@@ -53,8 +53,8 @@ static int write_pages(struct pagemap_writer *w, struct target *t, const struct 
 	return r;
 }
 
-int mem_write_pages(const struct img_dir *dir, struct target *t, const struct mem *m,
-		    struct mem_stats *stats, struct err *err)
+static int write_task(const struct img_dir *dir, struct target *t, const struct mem *m,
+		      struct mem_stats *stats, struct err *err)
 {
 	struct pagemap_writer *w;
 	uint64_t start = now_us(), written;
@@ -72,5 +72,14 @@ int mem_write_pages(const struct img_dir *dir, struct target *t, const struct me
 	stats->write_us += now_us() - start;
 	log_debug("pid %d: wrote %" PRIu64 " pages in %" PRIu64 " us", t->pid, written,
 		  now_us() - start);
+	return 0;
+}
+
+int mem_write_tree(const struct mem_dump_opts *o, struct mem_task *tasks, size_t n,
+		   struct mem_stats *stats, bool *ret_cow, struct err *err)
+{
+	*ret_cow = false;
+	for (size_t i = 0; i < n; i++)
+		TRY(write_task(o->dir, tasks[i].target, tasks[i].mem, stats, err));
 	return 0;
 }

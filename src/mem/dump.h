@@ -5,6 +5,8 @@
 #pragma once
 
 #include "image/image.h"
+#include "image/store.h"
+#include "mem/track.h"
 #include "mem/vma.h"
 #include "remote/target.h"
 
@@ -12,7 +14,8 @@
 struct mem_stats {
 	uint32_t next_pages_id;
 	uint64_t pages_scanned, pages_written, pages_lazy;
-	uint64_t shpages_scanned, shpages_written;
+	uint64_t pages_skipped_parent;
+	uint64_t shpages_scanned, shpages_written, shpages_skipped_parent;
 	uint64_t write_us; /* time spent writing pages */
 };
 
@@ -40,13 +43,29 @@ MUST_USE int mem_query(struct target *t, struct mem *m, struct err *err);
 /* Writes mm-VPID.img; file ids have been filled in by the engine. */
 MUST_USE int mem_write_mm(const struct img_dir *dir, const struct target *t, const struct mem *m,
 			  struct err *err);
+
+/* One task whose pages are to be written. */
+struct mem_task {
+	struct target *target;
+	const struct mem *mem;
+	struct tracker *tracker; /* NULL: everything counts as written */
+};
+
+struct mem_dump_opts {
+	const struct img_dir *dir;
+	struct page_store *parent; /* what unwritten pages are left to; NULL: a full dump */
+	bool cow;		   /* pages that several tasks share are written once (PE_COW) */
+	bool restart;		   /* the trackers begin a new round */
+};
+
 /*
- * Writes pagemap-VPID.img and its pages. The leader is entered; the target writes its own pages
- * (lent descriptor, remote pwritev); where that can't be, process_vm_readv or /proc/PID/mem
- * through a fixed buffer takes over by itself.
+ * Writes pagemap-VPID.img and the pages of all tasks, which stand still and are entered. Targets
+ * write their own pages (lent descriptor, remote pwritev), several at a time; where that can't be,
+ * process_vm_readv or /proc/PID/mem through a fixed buffer takes over by itself.
+ * *ret_cow: PE_COW was used.
  */
-MUST_USE int mem_write_pages(const struct img_dir *dir, struct target *t, const struct mem *m,
-			     struct mem_stats *stats, struct err *err);
+MUST_USE int mem_write_tree(const struct mem_dump_opts *o, struct mem_task *tasks, size_t n,
+			    struct mem_stats *stats, bool *ret_cow, struct err *err);
 /* Scratch ranges are ours, not the program's: takes [start, start + len) out of the list. */
 void mem_forget_range(struct mem *m, uint64_t start, uint64_t len);
 void mem_done(struct mem *m);

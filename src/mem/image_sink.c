@@ -258,9 +258,16 @@ static int queue_bytes(struct image_sink *s, const struct mem_run *run, uint64_t
 static int take(struct page_sink *base, const struct mem_run *run, struct err *err)
 {
 	struct image_sink *s = container_of(base, struct image_sink, base);
+	const struct page_run entry = {
+		.vaddr = run->start,
+		.npages = run->npages,
+		.flags = run->flags,
+		.owner = run->owner,
+		.huge = run->huge,
+	};
 	uint64_t off = 0;
 
-	TRY(pagemap_add(s->writer, run->start, run->npages, run->flags, &off, err));
+	TRY(pagemap_add(s->writer, &entry, &off, err));
 	return run->flags & PE_PRESENT ? queue_bytes(s, run, off, err) : 0;
 }
 

@@ -198,15 +198,15 @@ static int collect_guards(const struct target *t, struct mem *m, struct err *err
 {
 	auto_free struct pagescan *s = xcalloc(1, sizeof(*s));
 	vma_vec guards = {0};
-	uint64_t start, end;
+	struct pagescan_region g;
 	int r;
 
-	TRY(pagescan_init(s, t, PAGESCAN_GUARDS, m->vmas.data, m->vmas.len, err));
-	while ((r = pagescan_next(s, &start, &end, err)) > 0)
-		add_guard(&guards, start, end);
+	TRY(pagescan_init(s, t, PAGESCAN_GUARDS, PAGESCAN_PLAIN, m->vmas.data, m->vmas.len, err));
+	while ((r = pagescan_next(s, &g, err)) > 0)
+		add_guard(&guards, g.start, g.end);
 	pagescan_done(s);
-	vec_foreach (g, &guards)
-		*vec_push(&m->vmas) = *g;
+	vec_foreach (v, &guards)
+		*vec_push(&m->vmas) = *v;
 	vec_done(&guards);
 	return r;
 }

@@ -56,7 +56,7 @@ static int fail(const struct pagescan *s, int code, struct err *err)
 }
 
 int pagescan_init(struct pagescan *s, const struct target *t, enum pagescan_what what,
-		  const struct vma *vmas, size_t nvmas, struct err *err)
+		  enum pagescan_mode mode, const struct vma *vmas, size_t nvmas, struct err *err)
 {
 	while (nvmas && (vmas[nvmas - 1].status & (VMA_AREA_VSYSCALL | VMA_AREA_GUARD)))
 		nvmas--; /* the vsyscall page lies beyond what may be scanned */
@@ -64,6 +64,7 @@ int pagescan_init(struct pagescan *s, const struct target *t, enum pagescan_what
 	s->vmas = vmas;
 	s->nvmas = nvmas;
 	s->what = what;
+	s->mode = mode;
 	s->old_kernel = s->no_guards = false;
 	s->zero_pfn = 0;
 	s->at = nvmas ? vmas[0].start : 0;
@@ -163,7 +164,7 @@ static int refill(struct pagescan *s)
 	return r;
 }
 
-int pagescan_next(struct pagescan *s, uint64_t *start, uint64_t *end, struct err *err)
+int pagescan_next(struct pagescan *s, struct pagescan_region *ret, struct err *err)
 {
 	while (s->next == s->n) {
 		int r;
@@ -174,8 +175,11 @@ int pagescan_next(struct pagescan *s, uint64_t *start, uint64_t *end, struct err
 		if (r < 0)
 			return fail(s, r, err);
 	}
-	*start = s->found[s->next].start;
-	*end = s->found[s->next].end;
+	*ret = (struct pagescan_region){
+		.start = s->found[s->next].start,
+		.end = s->found[s->next].end,
+		.written = true,
+	};
 	s->next++;
 	return 1;
 }

@@ -18,11 +18,26 @@ enum pagescan_what {
 
 #define PAGESCAN_REGIONS 1024
 
+/* Only with PAGESCAN_DATA: tell what was written since the last scan that protected. */
+enum pagescan_mode {
+	PAGESCAN_PLAIN,	  /* everything counts as written */
+	PAGESCAN_DIRTY,	  /* `written` says */
+	PAGESCAN_PROTECT, /* and the next round begins for what is found; uffd-wp only. Mappings
+			     that aren't tracked are skipped: the target may run */
+};
+
+struct pagescan_region {
+	uint64_t start, end;
+	bool written;
+	bool huge; /* one or more whole huge pages */
+};
+
 struct pagescan {
 	const struct target *target;
 	const struct vma *vmas; /* looked into; ascending */
 	size_t nvmas;
 	enum pagescan_what what;
+	enum pagescan_mode mode;
 	int fd;
 	bool old_kernel;   /* entries, vma by vma */
 	bool no_guards;	   /* the ioctl doesn't know them */
@@ -38,9 +53,10 @@ struct pagescan {
  * several adjacent vmas and may touch others than these.
  */
 MUST_USE int pagescan_init(struct pagescan *s, const struct target *t, enum pagescan_what what,
-			   const struct vma *vmas, size_t nvmas, struct err *err);
-/* 1 and the next range [*start, *end), ascending; 0 at the end. */
-MUST_USE int pagescan_next(struct pagescan *s, uint64_t *start, uint64_t *end, struct err *err);
+			   enum pagescan_mode mode, const struct vma *vmas, size_t nvmas,
+			   struct err *err);
+/* 1 and the next range, ascending; 0 at the end. */
+MUST_USE int pagescan_next(struct pagescan *s, struct pagescan_region *ret, struct err *err);
 void pagescan_done(struct pagescan *s);
 
 /* Is a page with this pagemap entry wanted? (What older kernels get; for tests.) */

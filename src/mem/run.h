@@ -19,6 +19,8 @@ struct mem_run {
 	uint64_t npages;
 	uint32_t flags; /* PE_* of image/pages.h */
 	bool readable;	/* the program itself may read it: no need for /proc/PID/mem */
+	uint32_t owner; /* PE_COW: the vpid of the task that has these pages */
+	bool huge;	/* whole huge pages */
 };
 
 struct page_source {

@@ -45,12 +45,14 @@ static bool is_zero(const uint8_t *page)
 /* Pages [first, last) of the buffer, whose first page is at `at` in the object. */
 static int write_run(struct shmem_dump *d, uint64_t at, size_t first, size_t last, struct err *err)
 {
+	const struct page_run run = {
+		.vaddr = at + first * PAGE, .npages = last - first, .flags = PE_PRESENT};
 	uint64_t off;
 	int fd, r;
 
 	if (first == last)
 		return 0;
-	TRY(pagemap_add(d->w, at + first * PAGE, last - first, PE_PRESENT, &off, err));
+	TRY(pagemap_add(d->w, &run, &off, err));
 	fd = pagemap_pages_fd(d->w, err);
 	TRY(fd);
 	r = io_pwrite_full(fd, d->buf + first * PAGE, (last - first) * PAGE, off);

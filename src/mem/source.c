@@ -21,7 +21,7 @@ struct space_source {
 	struct pagescan scan;
 	const struct vma *vma, *end; /* not yet done */
 	uint64_t at;		     /* done up to here */
-	uint64_t found_start, found_end;
+	struct pagescan_region found;
 };
 
 uint32_t run_flags(const struct vma *v)
@@ -65,16 +65,16 @@ static int next(struct page_source *base, struct mem_run *ret, struct err *err)
 			make_run(s, start, v->end, ret);
 			return 1;
 		}
-		while (s->found_end <= start) {
-			int r = pagescan_next(&s->scan, &s->found_start, &s->found_end, err);
+		while (s->found.end <= start) {
+			int r = pagescan_next(&s->scan, &s->found, err);
 
 			TRY(r);
 			if (r == 0) /* nothing more, but a vDSO may follow */
-				s->found_start = s->found_end = UINT64_MAX;
+				s->found.start = s->found.end = UINT64_MAX;
 		}
-		if (s->found_start >= v->end)
+		if (s->found.start >= v->end)
 			continue;
-		make_run(s, MAX(start, s->found_start), MIN(v->end, s->found_end), ret);
+		make_run(s, MAX(start, s->found.start), MIN(v->end, s->found.end), ret);
 		return 1;
 	}
 	return 0;
@@ -96,7 +96,7 @@ int space_source_new(const struct target *t, const struct vma *vmas, size_t nvma
 	s->base = (struct page_source){.next = next, .free = free_source};
 	s->vma = vmas;
 	s->end = vmas + nvmas;
-	TRY(pagescan_init(&s->scan, t, PAGESCAN_DATA, vmas, nvmas, err));
+	TRY(pagescan_init(&s->scan, t, PAGESCAN_DATA, PAGESCAN_PLAIN, vmas, nvmas, err));
 	*ret = &TAKE_PTR(s)->base;
 	return 0;
 }

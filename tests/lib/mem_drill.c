@@ -140,6 +140,10 @@ static int exe_of(struct drill *d, const struct target *t, uint32_t *ret, struct
 
 static int dump_one(struct drill *d, struct target *t, struct mem *m, struct err *err)
 {
+	const struct mem_dump_opts opts = {.dir = &d->dir};
+	struct mem_task task = {.target = t, .mem = m};
+	bool cow;
+
 	TRY(mem_collect(t, m, err));
 	vec_foreach (v, &m->vmas) {
 		if (vma_needs_file(v))
@@ -149,7 +153,7 @@ static int dump_one(struct drill *d, struct target *t, struct mem *m, struct err
 	TRY(remote_enter(target_leader(t), err));
 	TRY(mem_query(t, m, err));
 	TRY(mem_write_mm(&d->dir, t, m, err));
-	return mem_write_pages(&d->dir, t, m, &d->dumped, err);
+	return mem_write_tree(&opts, &task, 1, &d->dumped, &cow, err);
 }
 
 static int dump(struct drill *d, struct err *err)

@@ -245,12 +245,13 @@ static void pages_are_found_where_they_were_put(void **state)
 
 	sample_empty_dir(&dir);
 	assert_ok(pagemap_create(&dir, IMG_PAGEMAP, 7, 3, &w, &err));
-	assert_ok(pagemap_add(w, 0x1000, 1, PE_PRESENT, &off, &err));
+	assert_ok(pagemap_add(w, &(struct page_run){0x1000, 1, PE_PRESENT}, &off, &err));
 	assert_int_equal(off, 0);
-	assert_ok(pagemap_add(w, 0x2000, 2, PE_PRESENT, &off, &err)); /* merged */
+	assert_ok(
+		pagemap_add(w, &(struct page_run){0x2000, 2, PE_PRESENT}, &off, &err)); /* merged */
 	assert_int_equal(off, 4096);
-	assert_ok(pagemap_add(w, 0x4000, 1, PE_PARENT, &off, &err));
-	assert_ok(pagemap_add(w, 0x5000, 4, PE_PRESENT | PE_LAZY, &off, &err));
+	assert_ok(pagemap_add(w, &(struct page_run){0x4000, 1, PE_PARENT}, &off, &err));
+	assert_ok(pagemap_add(w, &(struct page_run){0x5000, 4, PE_PRESENT | PE_LAZY}, &off, &err));
 	assert_int_equal(off, 3 * 4096);
 	assert_int_equal(pagemap_pages_written(w), 7);
 	assert_int_equal(ftruncate(pagemap_pages_fd(w, &err), 7 * 4096), 0);

@@ -33,8 +33,8 @@ static void write_pages(const struct img_dir *dir)
 	struct pagemap_writer *w;
 
 	assert_ok(pagemap_create(dir, IMG_PAGEMAP, 7, 1, &w, &err));
-	assert_ok(pagemap_add(w, 0x1000, 1, PE_PRESENT, NULL, &err));
-	assert_ok(pagemap_add(w, 0x3000, 1, PE_PRESENT, NULL, &err));
+	assert_ok(pagemap_add(w, &(struct page_run){0x1000, 1, PE_PRESENT}, NULL, &err));
+	assert_ok(pagemap_add(w, &(struct page_run){0x3000, 1, PE_PRESENT}, NULL, &err));
 	assert_int_equal(ftruncate(pagemap_pages_fd(w, &err), 8192), 0);
 	assert_ok(pagemap_close(w, &err));
 }
@@ -83,7 +83,7 @@ static void write_set(struct img_dir *dir)
 	write_ghost(dir, 1, ghost_bytes, sizeof(ghost_bytes));
 	write_ghost(dir, 2, large_bytes, sizeof(large_bytes)); /* copied by the kernel: size only */
 	write_tree(dir);
-	assert_ok(inventory_write(dir, &ids, NULL, &err));
+	assert_ok(inventory_write(dir, &ids, &(struct inventory_chain){.run_id = "r"}, &err));
 	assert_ok(img_sums_write(dir, &err));
 	img_sums_free(dir->sums);
 	dir->sums = NULL;
@@ -224,7 +224,7 @@ static void sums_of_another_dump_are_not_used(void **state)
 	struct img_dir dir;
 
 	write_set(&dir);
-	assert_ok(inventory_write(&dir, &ids, NULL, &err));
+	assert_ok(inventory_write(&dir, &ids, &(struct inventory_chain){.run_id = "other"}, &err));
 	dir.sums = img_sums_new();
 	assert_ok(img_sums_read(&dir, &err));
 	assert_false(img_sums_known(dir.sums));

@@ -38,24 +38,24 @@ static void scan_own(bool old_kernel)
 	struct target t = {.pid = getpid(), .proc = open("/proc/self", O_PATH | O_CLOEXEC)};
 	struct pagescan *s = calloc(1, sizeof(*s));
 	struct err err = ERR_INIT;
-	uint64_t start, end;
+	struct pagescan_region r;
 
 	assert_non_null(s);
 	p[0] = p[3 * PAGE] = p[4 * PAGE] = 1;
 	(void)p[PAGE];
-	assert_int_equal(pagescan_init(s, &t, PAGESCAN_DATA, &v, 1, &err), 0);
+	assert_int_equal(pagescan_init(s, &t, PAGESCAN_DATA, PAGESCAN_PLAIN, &v, 1, &err), 0);
 	s->old_kernel = old_kernel;
-	assert_int_equal(pagescan_next(s, &start, &end, &err), 1);
-	assert_int_equal(start, v.start);
+	assert_int_equal(pagescan_next(s, &r, &err), 1);
+	assert_int_equal(r.start, v.start);
 	/* Without privileges an old kernel hides which page is the zero page. */
-	if (!old_kernel || end == v.start + PAGE)
-		assert_int_equal(end, v.start + PAGE);
+	if (!old_kernel || r.end == v.start + PAGE)
+		assert_int_equal(r.end, v.start + PAGE);
 	else
-		assert_int_equal(end, v.start + 2 * PAGE);
-	assert_int_equal(pagescan_next(s, &start, &end, &err), 1);
-	assert_int_equal(start, v.start + 3 * PAGE);
-	assert_int_equal(end, v.end);
-	assert_int_equal(pagescan_next(s, &start, &end, &err), 0);
+		assert_int_equal(r.end, v.start + 2 * PAGE);
+	assert_int_equal(pagescan_next(s, &r, &err), 1);
+	assert_int_equal(r.start, v.start + 3 * PAGE);
+	assert_int_equal(r.end, v.end);
+	assert_int_equal(pagescan_next(s, &r, &err), 0);
 	pagescan_done(s);
 	free(s);
 	close(t.proc);

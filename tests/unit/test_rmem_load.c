@@ -72,7 +72,7 @@ static void write_image(const struct image *im)
 		const struct page_run *r = &im->runs[i];
 		uint64_t off;
 
-		assert_int_equal(pagemap_add(w, r->vaddr, r->npages, r->flags, &off, &err), 0);
+		assert_int_equal(pagemap_add(w, r, &off, &err), 0);
 		for (uint64_t k = 0; k < r->npages && (r->flags & PE_PRESENT); k++)
 			assert_int_equal(pwrite(pagemap_pages_fd(w, &err), page, sizeof(page),
 						(off_t)(off + k * 4096)),

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which pages of an address space were written since the last look, by one of two trackers:
+ *
+ *  uffd-wp	asynchronous userfaultfd write protection and PAGEMAP_SCAN (Linux 6.7). One call of
+ *		the target makes the descriptor; all else is done from outside while it runs.
+ *  soft-dirty	/proc/PID/clear_refs and bit 55 of pagemap (CONFIG_MEM_SOFT_DIRTY). The target has
+ *		to stand still between reading and clearing.
+ *
+ * Both err on one side only: what they call clean is clean.
+ */
+#pragma once
+
+#include "mem/vma.h"
+#include "remote/target.h"
+
+enum tracker_kind {
+	TRACKER_NONE = 0,
+	TRACKER_UFFD_WP,
+	TRACKER_SOFT_DIRTY,
+};
+
+const char *tracker_name(enum tracker_kind kind); /* "uffd-wp", "soft-dirty", "none" */
+/* By doing it to a page of our own. */
+bool tracker_works(enum tracker_kind kind);
+/* The best one that works; TRACKER_NONE. */
+enum tracker_kind tracker_best(void);
+
+/* Tracks one address space. */
+struct tracker {
+	enum tracker_kind kind;
+	pid_t pid;
+	uint64_t start_time; /* field 22 of /proc/PID/stat: with the pid, whose it is */
+	int uffd;	     /* ours; uffd-wp only */
+	bool is_new;	     /* nothing is known yet: all pages count as written */
+};
+
+/*
+ * uffd-wp: makes a userfaultfd in the target (its leader is entered) and takes it away from there.
+ * soft-dirty: nothing happens to the target.
+ */
+MUST_USE int tracker_attach(struct target *t, enum tracker_kind kind, struct tracker **ret,
+			    struct err *err);
+void tracker_free(struct tracker *tr); /* accepts NULL; closes: pages are unprotected again */
+
+/* What is known of a mapping. */
+enum track_state {
+	TRACK_OFF = 0, /* not tracked: all of it counts as written, each time */
+	TRACK_NEW,     /* tracked from now on: all of it counts as written this time */
+	TRACK_ON,      /* a scan tells */
+};
+/*
+ * Brings mappings that aren't tracked yet under the tracker and says what holds for each in
+ * states[i]. The target may run: a mapping that is gone is TRACK_OFF. Mappings with a userfaultfd
+ * of the target's own are TRACK_OFF, with a warning in the log that names them.
+ */
+MUST_USE int tracker_arm(struct tracker *tr, const struct vma *vmas, size_t n, uint8_t *states,
+			 struct err *err);
+/*
+ * soft-dirty only (nothing for uffd-wp, where the scan itself does it page by page): forgets what
+ * was written. The target stands still since the scan.
+ */
+MUST_USE int tracker_restart(struct tracker *tr, struct err *err);

@@ -45,7 +45,7 @@ static int write_pages(struct pagemap_writer *w, struct target *t, const struct 
 
 	while (n && (m->vmas.data[n - 1].status & VMA_AREA_GUARD))
 		n--;
-	TRY(space_source_new(t, m->vmas.data, n, &from, err));
+	TRY(space_source_new(t, m->vmas.data, n, &(struct source_opts){0}, &from, err));
 	to = image_sink_new(t, w);
 	r = pump(from, to, stats, err);
 	to->free(to);

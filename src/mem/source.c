@@ -6,6 +6,13 @@
  * time, which the program has to expect), pages of files and of shared memory (written once by
  * their owner). The vDSO is written whole although its pages are the kernel's: a restore compares
  * them with its own kernel's.
+ *
+ * A page is left to the parent (PE_PARENT) if the tracker says that it is unwritten since then and
+ * the parent has it. Neither is believed without the other: what a pre-dump couldn't read, or what
+ * came into a tracked mapping some other way, is written.
+ *
+ * A scan that begins the next round leaves out what isn't tracked, so that vmas are scanned in
+ * stretches: those that are tracked, those that aren't.
  */
 #include "mem/source.h"
 
@@ -14,14 +21,20 @@
 #include "kernel/uapi/mman.h"
 #include "mem/pagescan.h"
 
-#define PAGE 4096u
+#define PAGE	  4096u
+#define HUGE_PAGE (512u * PAGE)
 
 struct space_source {
 	struct page_source base;
+	struct source_opts o;
+	const struct target *target;
 	struct pagescan scan;
-	const struct vma *vma, *end; /* not yet done */
-	uint64_t at;		     /* done up to here */
+	bool scanning;
+	const struct vma *vmas, *vma, *end; /* vma: not yet done */
+	const struct vma *stretch_end;	    /* the scan is good up to here */
+	uint64_t at;			    /* done up to here */
 	struct pagescan_region found;
+	size_t piece; /* of the parent: all before it end at or before `at` */
 };
 
 uint32_t run_flags(const struct vma *v)
@@ -40,13 +53,86 @@ static bool has_content(const struct vma *v)
 	       (v->flags & MAP_TYPE) != MAP_DROPPABLE;
 }
 
+static enum track_state state_of(const struct space_source *s, const struct vma *v)
+{
+	return s->o.tracker && s->o.states ? s->o.states[v - s->vmas] : TRACK_OFF;
+}
+
+/* --------------------------------------------------------------- scanning */
+
+static enum pagescan_mode mode_for(const struct space_source *s, const struct vma *v)
+{
+	if (!s->o.tracker)
+		return PAGESCAN_PLAIN;
+	if (!s->o.restart || s->o.tracker != TRACKER_UFFD_WP)
+		return PAGESCAN_DIRTY;
+	return state_of(s, v) == TRACK_OFF ? PAGESCAN_PLAIN : PAGESCAN_PROTECT;
+}
+
+/* Scans from s->vma on, as far as one mode goes. */
+static int begin_stretch(struct space_source *s, struct err *err)
+{
+	enum pagescan_mode mode = mode_for(s, s->vma);
+	const struct vma *v = s->vma;
+
+	while (v < s->end && (!has_content(v) || mode_for(s, v) == mode))
+		v++;
+	s->stretch_end = v;
+	s->found = (struct pagescan_region){0};
+	if (s->scanning)
+		pagescan_done(&s->scan);
+	s->scanning = false;
+	TRY(pagescan_init(&s->scan, s->target, PAGESCAN_DATA, mode, s->vma, (size_t)(v - s->vma),
+			  err));
+	s->scanning = true;
+	return 0;
+}
+
+/* The first found range that ends behind `start`; at UINT64_MAX if there is none. */
+static int find(struct space_source *s, uint64_t start, struct err *err)
+{
+	while (s->found.end <= start) {
+		int r = pagescan_next(&s->scan, &s->found, err);
+
+		TRY(r);
+		if (r == 0) /* nothing more, but a vDSO may follow */
+			s->found.start = s->found.end = UINT64_MAX;
+	}
+	return 0;
+}
+
+/* ------------------------------------------------------------------- runs */
+
+/* How far from `start` on the parent has all pages (*ret_has), or none. At most to `end`. */
+static uint64_t parent_extent(struct space_source *s, uint64_t start, uint64_t end, bool *ret_has)
+{
+	const struct page_map *m = s->o.parent;
+	uint64_t at = start;
+
+	while (s->piece < m->n &&
+	       m->pieces[s->piece].vaddr + m->pieces[s->piece].npages * PAGE <= start)
+		s->piece++;
+	*ret_has = s->piece < m->n && m->pieces[s->piece].vaddr <= start;
+	if (!*ret_has)
+		return s->piece < m->n ? MIN(end, m->pieces[s->piece].vaddr) : end;
+	for (size_t i = s->piece; i < m->n && m->pieces[i].vaddr <= at && at < end; i++)
+		at = m->pieces[i].vaddr + m->pieces[i].npages * PAGE;
+	return MIN(at, end);
+}
+
 static void make_run(struct space_source *s, uint64_t start, uint64_t end, struct mem_run *ret)
 {
+	bool clean = state_of(s, s->vma) == TRACK_ON && s->o.parent && !s->found.written &&
+		     !vma_is(s->vma, VMA_AREA_VDSO) && !(s->vma->flags & MAP_HUGETLB);
+
+	if (clean)
+		end = parent_extent(s, start, end, &clean);
 	*ret = (struct mem_run){
 		.start = start,
 		.npages = (end - start) / PAGE,
-		.flags = run_flags(s->vma),
+		.flags = clean ? PE_PARENT : run_flags(s->vma),
 		.readable = s->vma->prot & PROT_READ,
+		.huge = s->found.huge && start % HUGE_PAGE == 0 && end % HUGE_PAGE == 0,
 	};
 	s->at = end;
 }
@@ -65,13 +151,9 @@ static int next(struct page_source *base, struct mem_run *ret, struct err *err)
 			make_run(s, start, v->end, ret);
 			return 1;
 		}
-		while (s->found.end <= start) {
-			int r = pagescan_next(&s->scan, &s->found, err);
-
-			TRY(r);
-			if (r == 0) /* nothing more, but a vDSO may follow */
-				s->found.start = s->found.end = UINT64_MAX;
-		}
+		if (v >= s->stretch_end)
+			TRY(begin_stretch(s, err));
+		TRY(find(s, start, err));
 		if (s->found.start >= v->end)
 			continue;
 		make_run(s, MAX(start, s->found.start), MIN(v->end, s->found.end), ret);
@@ -84,19 +166,21 @@ static void free_source(struct page_source *base)
 {
 	struct space_source *s = container_of(base, struct space_source, base);
 
-	pagescan_done(&s->scan);
+	if (s->scanning)
+		pagescan_done(&s->scan);
 	free(s);
 }
 
 int space_source_new(const struct target *t, const struct vma *vmas, size_t nvmas,
-		     struct page_source **ret, struct err *err)
+		     const struct source_opts *o, struct page_source **ret, struct err *err)
 {
-	auto_free struct space_source *s = xcalloc(1, sizeof(*s));
+	struct space_source *s = xcalloc(1, sizeof(*s));
 
 	s->base = (struct page_source){.next = next, .free = free_source};
-	s->vma = vmas;
+	s->o = *o;
+	s->target = t;
+	s->vmas = s->vma = s->stretch_end = vmas;
 	s->end = vmas + nvmas;
-	TRY(pagescan_init(&s->scan, t, PAGESCAN_DATA, PAGESCAN_PLAIN, vmas, nvmas, err));
-	*ret = &TAKE_PTR(s)->base;
+	*ret = &s->base;
 	return 0;
 }

@@ -145,11 +145,11 @@ static int map_pages(struct loader *l, const struct img_dir *dir, uint32_t pages
 		     struct err *err)
 {
 	struct pagemap *p = l->p;
-	char name[IMG_NAME_MAX];
+	const char *name = p->pages_name;
 	struct stat st;
 	void *map;
 
-	snprintf(name, sizeof(name), "pages-%" PRIu32 ".img", pages_id);
+	snprintf(p->pages_name, sizeof(p->pages_name), "pages-%" PRIu32 ".img", pages_id);
 	p->fd = openat(dir->fd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (p->fd < 0 && errno == ENOENT && !l->off)
 		return 0;

@@ -57,6 +57,7 @@ struct pagemap {
 	size_t pages_len;
 	int fd;
 	char name[IMG_NAME_MAX]; /* for messages */
+	char pages_name[IMG_NAME_MAX];
 };
 /* ERR_INPUT if the pagemap file is absent, unless `optional`: then *ret is NULL. */
 MUST_USE int pagemap_load(const struct img_dir *dir, enum img_kind kind, uint64_t id, bool optional,

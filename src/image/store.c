@@ -10,6 +10,7 @@
 #include "image/store.h"
 
 #include "base/auto.h"
+#include "image/parent.h"
 #include "image/store_priv.h"
 #include "image/sums.h"
 
@@ -18,8 +19,6 @@
 #include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
-
-#define LINK "parent"
 
 /* A link's text, or "?". */
 static void read_link(int dirfd, const char *name, char to[PATH_MAX])
@@ -70,7 +69,7 @@ static int refuse_loop(const struct page_store *s, struct err *err)
 		if (l->dev != last->dev || l->ino != last->ino)
 			continue;
 		err_input(err,
-			  "%s: its images build on themselves: the link '" LINK
+			  "%s: its images build on themselves: the link '" PARENT_LINK
 			  "' of %s leads back to it",
 			  last->path, s->levels.data[s->levels.len - 2].path);
 		return err_hint(err, "restore the link, or take another dump");
@@ -92,7 +91,8 @@ static int refuse_foreign(const struct page_store *s, struct err *err)
 		  parent->path, child->path,
 		  parent->chain.run_id[0] ? parent->chain.run_id : "unknown",
 		  child->chain.parent_run_id);
-	return err_hint(err, "let '" LINK "' in %s lead to the images of that run", child->path);
+	return err_hint(err, "let '" PARENT_LINK "' in %s lead to the images of that run",
+			child->path);
 }
 
 /* 0: an unfinished dump. */
@@ -132,8 +132,8 @@ static void note_no_parent(struct page_store *s, const char *why)
 	const struct store_level *child = &s->levels.data[s->levels.len - 1];
 	char target[PATH_MAX];
 
-	read_link(child->dir.fd, LINK, target);
-	err_input(&s->no_parent, "%s/" LINK ": leads to %s: %s", child->path, target, why);
+	read_link(child->dir.fd, PARENT_LINK, target);
+	err_input(&s->no_parent, "%s/" PARENT_LINK ": leads to %s: %s", child->path, target, why);
 	err_hint(&s->no_parent, "move the directories of a chain together, and keep all of them");
 }
 
@@ -143,14 +143,14 @@ static int add_parent(struct page_store *s, struct err *err)
 	const struct store_level *child = &s->levels.data[s->levels.len - 1];
 	struct store_level *l;
 	struct stat st;
-	int got, fd = openat(child->dir.fd, LINK, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int got, fd = openat(child->dir.fd, PARENT_LINK, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM))
-		return err_sys(err, -errno, "%s/" LINK ": open", child->path);
+		return err_sys(err, -errno, "%s/" PARENT_LINK ": open", child->path);
 	if (fd < 0) {
 		const char *why = strerror(errno);
 
-		if (fstatat(child->dir.fd, LINK, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		if (fstatat(child->dir.fd, PARENT_LINK, &st, AT_SYMLINK_NOFOLLOW) == 0)
 			note_no_parent(s, why);
 		return 0;
 	}

@@ -6,6 +6,7 @@
 #include "base/auto.h"
 #include "base/io.h"
 #include "image/inventory.h"
+#include "image/parent.h"
 #include "image/schema/core.pb-c.h"
 #include "image/schema/pagemap.pb-c.h"
 #include "image/sums.h"
@@ -349,6 +350,55 @@ static void an_owner_that_refers_to_others_is_refused(void **state)
 	set_done(&set);
 }
 
+/* ------------------------------------------------------------------ the link */
+
+static void expect_link(const struct img_dir *dir, const char *target)
+{
+	char text[64];
+	ssize_t n = readlinkat(dir->fd, "parent", text, sizeof(text) - 1);
+
+	assert_true(n > 0);
+	text[n] = '\0';
+	assert_string_equal(text, target);
+}
+
+static void the_link_is_relative_to_the_images(void **state)
+{
+	struct err err = ERR_INIT;
+	struct set set;
+
+	set_new(&set, 3);
+	unlinkat(set.dir[2].fd, "parent", 0);
+	assert_ok(parent_link(&set.dir[2], "../1/", &err));
+	expect_link(&set.dir[2], "../1/");
+	/* One that is there is kept. */
+	assert_ok(parent_link(&set.dir[2], "../0", &err));
+	expect_link(&set.dir[2], "../1/");
+	unlinkat(set.dir[2].fd, "parent", 0);
+	assert_ok(parent_link(&set.dir[2], set.dir[0].path, &err));
+	expect_link(&set.dir[2], set.dir[0].path);
+	set_done(&set);
+}
+
+static void a_link_to_nothing_is_not_made(void **state)
+{
+	static const char *const wrong[] = {"../9", "../1/inventory.img", ".", "../0/../0/", ""};
+	struct stat st;
+	struct set set;
+
+	set_new(&set, 2);
+	unlinkat(set.dir[0].fd, "parent", 0);
+	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+		struct err err = ERR_INIT;
+
+		assert_true(parent_link(&set.dir[0], wrong[i], &err) < 0);
+		assert_text(&err, "--prev-images-dir");
+		assert_true(err.hint[0]);
+		assert_true(fstatat(set.dir[0].fd, "parent", &st, AT_SYMLINK_NOFOLLOW) < 0);
+	}
+	set_done(&set);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -356,6 +406,8 @@ int main(void)
 		cmocka_unit_test(runs_are_split_and_joined_down_the_chain),
 		cmocka_unit_test(a_page_of_another_task_is_one_with_it),
 		cmocka_unit_test(an_owner_that_refers_to_others_is_refused),
+		cmocka_unit_test(the_link_is_relative_to_the_images),
+		cmocka_unit_test(a_link_to_nothing_is_not_made),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -49,8 +49,9 @@ struct pm_scan_arg {
 _Static_assert(sizeof(struct pm_scan_arg) == 96, "struct pm_scan_arg as in Linux 6.7");
 
 /* Entries of /proc/PID/pagemap; the kernel names them in fs/proc/task_mmu.c only. */
-#define PM_PFRAME_MASK	(((__u64)1 << 55) - 1)
-#define PM_GUARD_REGION ((__u64)1 << 58) /* 6.15 */
-#define PM_FILE		((__u64)1 << 61)
-#define PM_SWAP		((__u64)1 << 62)
-#define PM_PRESENT	((__u64)1 << 63)
+#define PM_PFRAME_MASK	  (((__u64)1 << 55) - 1)
+#define PM_MMAP_EXCLUSIVE ((__u64)1 << 56) /* 4.2: mapped once */
+#define PM_GUARD_REGION	  ((__u64)1 << 58) /* 6.15 */
+#define PM_FILE		  ((__u64)1 << 61)
+#define PM_SWAP		  ((__u64)1 << 62)
+#define PM_PRESENT	  ((__u64)1 << 63)

@@ -73,6 +73,7 @@ static int check_parents(const struct check *c, struct err *err)
 static int check_all(struct check *c, struct err *err)
 {
 	TRY(check_inventory(c, err));
+	TRY(page_store_open(c->dir, &c->store, err));
 	TRY(check_tree(c, err));
 	TRY(check_shared_core(c, err));
 	TRY(check_files(c, err));
@@ -88,6 +89,7 @@ static void check_done(struct check *c)
 
 	for (size_t i = 0; i < ARRAY_SIZE(maps); i++)
 		idmap_done(maps[i]);
+	page_store_close(c->store);
 	vec_done(&c->tasks);
 	vec_done(&c->refs);
 	arena_free(c->scratch);

@@ -9,6 +9,7 @@
 #include "base/auto.h"
 #include "image/schema/fdinfo.pb-c.h"
 #include "image/schema/mm.pb-c.h"
+#include "image/store_priv.h"
 
 /* vma_entry.status; disk values */
 #define ST_REGULAR	(1u << 0)
@@ -153,7 +154,21 @@ static int check_guards(const struct mm *m)
 
 /* ----------------------------------------------------------------- pages */
 
-static int check_runs(const struct mm *m, const struct pagemap *p)
+/* Whose page is it? A live task's, and not its own. */
+static int check_owner(const struct mm *m, const struct pagemap *p, const struct page_run *r,
+		       uint32_t pid)
+{
+	const uint32_t *place = idmap_find(&m->c->pids, r->owner);
+	const struct check_task *owner = place ? &m->c->tasks.data[*place] : NULL;
+
+	if (owner && owner->e->pid == r->owner && r->owner != pid && !owner->zombie)
+		return 0;
+	err_input(m->err, "%s: run at %#" PRIx64 ": cow_pid: %u isn't another task of the tree",
+		  p->name, r->vaddr, r->owner);
+	return err_hint(m->err, "copy the images again, whole, or take another dump");
+}
+
+static int check_runs(const struct mm *m, const struct pagemap *p, uint32_t pid)
 {
 	for (size_t i = 0; i < p->nruns; i++) {
 		const struct page_run *r = &p->runs[i];
@@ -163,42 +178,54 @@ static int check_runs(const struct mm *m, const struct pagemap *p)
 					 "%s: run at %#" PRIx64 ": vaddr: its %" PRIu64
 					 " pages aren't all of private mappings",
 					 p->name, r->vaddr, r->npages);
+		if (r->flags & PE_COW)
+			TRY(check_owner(m, p, r, pid));
 	}
 	return 0;
 }
 
+/*
+ * Mappings are held against this level only: a parent may have pages that nobody needs any more.
+ * Each page must have its bytes somewhere, though.
+ */
 static int check_pagemap(const struct mm *m, uint32_t pid)
 {
-	struct pagemap *p;
-	int r;
+	const struct page_map *map;
+	struct store_image *im;
 
-	TRY(pagemap_load(m->c->dir, IMG_PAGEMAP, pid, /* optional= */ false, &p, m->err));
-	r = check_runs(m, p);
-	pagemap_free(p);
-	return r;
+	TRY(store_image_get(m->c->store, 0, IMG_PAGEMAP, pid, &im, m->err));
+	if (im->pm)
+		TRY(check_runs(m, im->pm, pid));
+	return page_store_map(m->c->store, IMG_PAGEMAP, pid, /* optional= */ false, &map, m->err);
 }
 
-int check_shmem(struct check *c, uint64_t shmid, uint64_t size, struct err *err)
+static int check_offsets(const struct pagemap *p, uint64_t size, struct err *err)
 {
-	struct pagemap *p;
-	int r = 0;
-
-	if (!idmap_add(&c->shmids, shmid, 0))
-		return 0;
-	TRY(pagemap_load(c->dir, IMG_PAGEMAP_SHMEM, shmid, /* optional= */ true, &p, err));
-	for (size_t i = 0; p && i < p->nruns && r == 0; i++) {
+	for (size_t i = 0; i < p->nruns; i++) {
 		const struct page_run *run = &p->runs[i];
 
 		/* The last page may be partly behind the object's end. */
 		if (run->vaddr >= size ||
 		    run->npages > (size - run->vaddr + CHECK_PAGE - 1) / CHECK_PAGE)
-			r = err_input(err,
-				      "%s: run at %#" PRIx64 ": nr_pages: %" PRIu64
-				      " reach over the object's end",
-				      p->name, run->vaddr, run->npages);
+			return err_input(err,
+					 "%s: run at %#" PRIx64 ": nr_pages: %" PRIu64
+					 " reach over the object's end",
+					 p->name, run->vaddr, run->npages);
 	}
-	pagemap_free(p);
-	return r;
+	return 0;
+}
+
+int check_shmem(struct check *c, uint64_t shmid, uint64_t size, struct err *err)
+{
+	const struct page_map *map;
+	struct store_image *im;
+
+	if (!idmap_add(&c->shmids, shmid, 0))
+		return 0;
+	TRY(store_image_get(c->store, 0, IMG_PAGEMAP_SHMEM, shmid, &im, err));
+	if (im->pm)
+		TRY(check_offsets(im->pm, size, err));
+	return page_store_map(c->store, IMG_PAGEMAP_SHMEM, shmid, /* optional= */ true, &map, err);
 }
 
 int check_mem(struct check *c, const struct check_task *t, struct err *err)

@@ -9,6 +9,7 @@
 #include "image/schema/core.pb-c.h"
 #include "image/schema/inventory.pb-c.h"
 #include "image/schema/pstree.pb-c.h"
+#include "image/store.h"
 
 #include <inttypes.h>
 
@@ -35,6 +36,7 @@ struct check {
 	struct arena *scratch; /* of the task that is looked at: check_scratch() */
 	unsigned int scratch_uses;
 	const InventoryEntry *inventory;
+	struct page_store *store; /* these images, and those they build on */
 	VEC(struct check_task) tasks;
 	struct idmap pids;    /* pids and tids of the tree, to their places in `tasks` */
 	struct idmap files;   /* file ids to the types that they have: 1 << FD_TYPES__* */

@@ -199,6 +199,8 @@ static void restore_done(struct restore *r)
 	build_free(r->build);
 	rfiles_free(r->files);
 	mem_common_free(r->mem_common);
+	pool_free(r->pool);
+	page_store_close(r->store);
 	plan_done(&r->plan);
 	arena_free(r->arena);
 }

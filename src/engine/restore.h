@@ -24,6 +24,8 @@ struct restore_task {
 struct restore {
 	const struct options *o;
 	const struct img_dir *dir;
+	struct page_store *store;
+	struct pool *pool;
 	struct arena *arena;
 	struct plan plan;
 	struct restore_task *tasks; /* parallel to plan.nodes */

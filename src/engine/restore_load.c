@@ -84,7 +84,7 @@ static int load_task(struct restore *r, const PstreeEntry *e, struct plan_task *
 	TRY(load_ids(r, e, t, root, err));
 	rt->files_id = t->files_id;
 	rt->vtids = e->threads;
-	return rmem_load(r->dir, e->pid, r->arena, &rt->mem, err);
+	return rmem_load(r->dir, r->store, e->pid, r->arena, &rt->mem, err);
 }
 
 /* Helpers get entries as well, behind the tasks. */
@@ -134,7 +134,7 @@ static int make_plan(struct restore *r, const pstree_vec *tree, struct err *err)
 
 int restore_load(struct restore *r, struct err *err)
 {
-	const struct file_opts fo = {
+	struct file_opts fo = {
 		.evasive_devices = r->o->evasive_devices,
 		.shell_job = r->o->shell_job,
 		.skip_rwx_check = r->o->skip_file_rwx_check,
@@ -147,14 +147,19 @@ int restore_load(struct restore *r, struct err *err)
 	TRY(image_check(r->dir, r->arena, err));
 	TRY(inventory_read(r->dir, r->arena, &r->inventory, err));
 	TRY(rtasks_load(r->dir, r->arena, &r->props, err));
+	TRY(page_store_open(r->dir, &r->store, err));
+	fo.store = r->store;
 	TRY(rfiles_load(r->dir, &fo, r->arena, &r->files, err));
-	TRY(mem_common_new(r->dir, &r->mem_common, err));
+	r->pool = pool_new(/* nthreads= */ 0);
+	TRY(mem_common_new(r->store, r->pool, &r->mem_common, err));
 	r->opener = (struct mem_opener){
 		.ctx = r->files, .common = r->mem_common, .open = rfiles_open_mapping};
 	ret = read_pstree(r, &tree, err);
 	if (ret == 0)
 		ret = make_plan(r, &tree, err);
 	vec_done(&tree);
+	if (ret == 0 && !r->o->no_verify)
+		ret = page_store_verify(r->store, r->pool, err);
 	return ret;
 }
 

@@ -22,6 +22,7 @@ struct file_opts {
 	bool leave_running;  /* link remaps are removed again after the dump */
 	bool skip_rwx_check; /* restore: don't compare permission bits */
 	bool sizes_only;     /* neither store nor compare build ids */
+	struct page_store *store; /* restore: contents of shared memory objects */
 	/*
 	 * With check_only: gets every refusal, complete with pid and object; the collecting goes on
 	 * if it returns 0. NULL: the first refusal is returned as for a dump.

@@ -303,6 +303,7 @@ static bool is_anon(const MemfdInodeEntry *e)
 static int memfd_load_all(struct rfiles *f, struct err *err)
 {
 	auto_img_reader struct img_reader *rd = NULL;
+	const struct page_map *p;
 	MemfdInodeEntry *e;
 	int r;
 
@@ -315,6 +316,10 @@ static int memfd_load_all(struct rfiles *f, struct err *err)
 		if (e->size > INT64_MAX || strlen(e->name) > 249)
 			return err_input(err, "memfd.img: inode %lu: broken size or name",
 					 (unsigned long)e->inode_id);
+		/* Used later; what is wrong with it has to show before anything is made. */
+		if (e->size)
+			TRY(page_store_map(f->opts.store, IMG_PAGEMAP_SHMEM, e->shmid,
+					   /* optional= */ true, &p, err));
 		*vec_push(&f->memfds->all) = (struct rmemfd){.e = e, .base = -EBADF};
 	}
 	return r;
@@ -364,7 +369,7 @@ static int make(struct rfiles *f, struct rmemfd *m, struct err *err)
 	if (!is_anon(e) && ftruncate(fd, (off_t)e->size) < 0)
 		return err_sys(err, -errno, "make it %lu bytes long", (unsigned long)e->size);
 	if (e->size)
-		TRY(shmem_fill(f->dir, fd, e->shmid, e->size, err));
+		TRY(shmem_fill(f->opts.store, fd, e->shmid, e->size, err));
 	if (fchown(fd, e->uid, e->gid) < 0)
 		return err_sys(err, -errno, "give it to uid %u, gid %u", e->uid, e->gid);
 	if (e->has_mode && fchmod(fd, e->mode & 07777) < 0)

@@ -126,7 +126,7 @@ static int open_file(struct build_mem *m, const struct vma *v, struct err *err)
 	const struct mem_opener *o = m->opener;
 
 	if (v->status & VMA_ANON_SHARED)
-		return shm_object_open(&o->common->shm, o->common->dir, v->shmid,
+		return shm_object_open(&o->common->shm, o->common->store, v->shmid,
 				       v->pgoff + (v->end - v->start), err);
 	return o->open(o->ctx, (uint32_t)v->shmid, (uint32_t)v->fdflags, err);
 }

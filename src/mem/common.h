@@ -18,12 +18,13 @@ struct shm_objects {
 	VEC(struct shm_object) list;
 };
 /* Our descriptor (the list keeps it) of an object of at least that size; filled when new. */
-MUST_USE int shm_object_open(struct shm_objects *s, const struct img_dir *dir, uint64_t shmid,
+MUST_USE int shm_object_open(struct shm_objects *s, struct page_store *store, uint64_t shmid,
 			     uint64_t size, struct err *err);
 void shm_objects_done(struct shm_objects *s);
 
 struct mem_common {
-	const struct img_dir *dir;
+	struct page_store *store;
+	struct pool *pool;
 	struct shm_objects shm;
 	struct vdso_local vdso;
 };

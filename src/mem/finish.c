@@ -197,12 +197,14 @@ int rmem_finish_late(struct target *t, const struct rmem *m, struct err *err)
 
 /* ----------------------------------------------------------------- common */
 
-int mem_common_new(const struct img_dir *dir, struct mem_common **ret, struct err *err)
+int mem_common_new(struct page_store *store, struct pool *pool, struct mem_common **ret,
+		   struct err *err)
 {
 	struct mem_common *c = xcalloc(1, sizeof(*c));
 	int r = vdso_local_find(&c->vdso, err);
 
-	c->dir = dir;
+	c->store = store;
+	c->pool = pool;
 	if (r < 0) {
 		mem_common_free(c);
 		return r;

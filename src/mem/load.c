@@ -6,7 +6,7 @@
  * offsets) is left to it.
  *
  * Refused: what torpor can't build yet (SysV segments, AIO rings, packet sockets, shadow stacks,
- * plugin areas, parent images, pages left to a lazy-pages server).
+ * plugin areas).
  */
 #include "mem/restore.h"
 
@@ -199,23 +199,15 @@ static bool takes_pages(const struct vma *v)
 	       (v->flags & MAP_TYPE) != MAP_DROPPABLE;
 }
 
-/* A run may reach over several adjacent mappings. */
-static int check_run(const struct load *l, const struct page_run *r, size_t nreal)
+/* A piece may reach over several adjacent mappings. */
+static int check_piece(const struct load *l, const struct page_piece *p, size_t nreal)
 {
 	const char *name = l->m->pages->name;
-	uint64_t end = r->vaddr + r->npages * PAGE_LEN;
+	uint64_t end = p->vaddr + p->npages * PAGE_LEN;
 
-	if (r->flags & PE_PARENT)
-		return err_refuse(l->err, "make a full dump (without --prev-images-dir)",
-				  "%s: made with a parent image, which isn't supported yet", name);
-	if (!(r->flags & PE_PRESENT))
-		return err_refuse(l->err, "make a dump without --lazy-pages",
-				  "%s: page %" PRIx64 " was left to a lazy-pages server, which "
-				  "isn't supported yet",
-				  name, r->vaddr);
-	if (r->vaddr > USER_END || r->npages > (USER_END - r->vaddr) / PAGE_LEN)
+	if (p->vaddr > USER_END || p->npages > (USER_END - p->vaddr) / PAGE_LEN)
 		return err_input(l->err, "%s: pages beyond user space", name);
-	for (uint64_t at = r->vaddr; at < end;) {
+	for (uint64_t at = p->vaddr; at < end;) {
 		const struct vma *v = layout_find(&l->m->vmas, nreal, at);
 
 		if (!v || v->start > at || !takes_pages(v))
@@ -226,10 +218,23 @@ static int check_run(const struct load *l, const struct page_run *r, size_t nrea
 	return 0;
 }
 
-static int check_pages(const struct load *l, size_t nreal)
+/* Those of shared objects are only asked for here, so that what is wrong with them shows early. */
+static int load_pages(const struct load *l, struct page_store *store)
 {
-	for (size_t i = 0; i < l->m->pages->nruns; i++)
-		TRY(check_run(l, &l->m->pages->runs[i], nreal));
+	struct rmem *m = l->m;
+
+	m->knows_cow = page_store_knows_cow(store);
+	TRY(page_store_map(store, IMG_PAGEMAP, l->vpid, /* optional= */ false, &m->pages, l->err));
+	for (size_t i = 0; i < m->pages->n; i++)
+		TRY(check_piece(l, &m->pages->pieces[i], m->nreal));
+	for (size_t i = 0; i < m->nreal; i++) {
+		const struct vma *v = &m->vmas.data[i];
+		const struct page_map *p;
+
+		if (v->status & VMA_ANON_SHARED)
+			TRY(page_store_map(store, IMG_PAGEMAP_SHMEM, v->shmid, /* optional= */ true,
+					   &p, l->err));
+	}
 	return 0;
 }
 
@@ -278,8 +283,8 @@ static int load_mm(struct load *l, const MmEntry *mm)
 	return 0;
 }
 
-int rmem_load(const struct img_dir *dir, uint32_t vpid, struct arena *a, struct rmem **ret,
-	      struct err *err)
+int rmem_load(const struct img_dir *dir, struct page_store *store, uint32_t vpid, struct arena *a,
+	      struct rmem **ret, struct err *err)
 {
 	struct rmem *m = xcalloc(1, sizeof(*m));
 	struct load l = {.vpid = vpid, .a = a, .m = m, .err = err};
@@ -291,9 +296,7 @@ int rmem_load(const struct img_dir *dir, uint32_t vpid, struct arena *a, struct 
 	if (r == 0)
 		r = load_mm(&l, mm);
 	if (r == 0)
-		r = pagemap_load(dir, IMG_PAGEMAP, vpid, /* optional= */ false, &m->pages, err);
-	if (r == 0)
-		r = check_pages(&l, m->nreal);
+		r = load_pages(&l, store);
 	if (r < 0) {
 		rmem_free(m);
 		return r;
@@ -306,7 +309,6 @@ void rmem_free(struct rmem *m)
 {
 	if (!m)
 		return;
-	pagemap_free(m->pages);
 	vec_done(&m->vmas);
 	vec_done(&m->over);
 	if (m->plan)

@@ -7,8 +7,9 @@
  *     grown at its end. Only if it begins where the child's begins or below: a piece mapped in
  *     front would be a mapping of its own for ever, since the kernel doesn't merge areas that
  *     came by fork with new ones, and the program would see two where it had one.
- *  2. Which of its pages are the parent's? Those with equal bytes stay shared. The others are
- *     written, those that the child doesn't have are dropped.
+ *  2. Which of its pages are the parent's? Those that are one in the images stay shared; where
+ *     images don't say that, those with equal bytes. The others are written, those that the child
+ *     doesn't have are dropped.
  *
  * All other mappings are new, and their pages are filled.
  */
@@ -26,78 +27,97 @@
 
 /* ----------------------------------------------------------------- cursor */
 
-/* Walks the pages that a task has while its children are cloned, along ascending addresses. */
-struct cursor {
-	const struct rmem *m;
-	size_t run, over;
-};
+static uint64_t over_end(const struct page_over *o)
+{
+	return o->va + o->npages * PAGE_LEN;
+}
 
-static struct cursor cursor_at(const struct rmem *m, uint64_t va)
+struct page_cursor page_cursor_at(const struct rmem *m, uint64_t va)
 {
 	size_t low = 0, high = m->over.len;
 
 	while (low < high) {
 		size_t mid = (low + high) / 2;
 
-		if (m->over.data[mid].va < va)
+		if (over_end(&m->over.data[mid]) <= va)
 			low = mid + 1;
 		else
 			high = mid;
 	}
-	return (struct cursor){m, pagemap_find(m->pages, va), low};
+	return (struct page_cursor){.m = m, .piece = page_map_find(m->pages, va), .over = low};
 }
 
 /* Its own, by its image. */
-static const uint8_t *own_page(struct cursor *c, uint64_t va, uint64_t *until)
+static const uint8_t *own_page(struct page_cursor *c, uint64_t va, uint64_t *until)
 {
-	const struct pagemap *p = c->m->pages;
-	const struct page_run *r;
+	const struct page_map *p = c->m->pages;
+	const struct page_piece *piece;
 
-	while (c->run < p->nruns && p->runs[c->run].vaddr + p->runs[c->run].npages * PAGE_LEN <= va)
-		c->run++;
-	if (c->run == p->nruns)
+	while (c->piece < p->n &&
+	       p->pieces[c->piece].vaddr + p->pieces[c->piece].npages * PAGE_LEN <= va)
+		c->piece++;
+	if (c->piece == p->n)
 		return NULL;
-	r = &p->runs[c->run];
-	if (r->vaddr > va) {
-		*until = MIN(*until, r->vaddr);
+	piece = &p->pieces[c->piece];
+	if (piece->vaddr > va) {
+		*until = MIN(*until, piece->vaddr);
 		return NULL;
 	}
-	*until = MIN(*until, r->vaddr + r->npages * PAGE_LEN);
-	return p->pages + r->off + (va - r->vaddr);
+	*until = MIN(*until, piece->vaddr + piece->npages * PAGE_LEN);
+	c->huge = piece->huge;
+	return piece->src + (va - piece->vaddr);
 }
 
-/* The bytes of the page at `va`, or NULL; *until is lowered to where that answer ends. */
-static const uint8_t *cursor_get(struct cursor *c, uint64_t va, uint64_t *until)
+const uint8_t *page_cursor_get(struct page_cursor *c, uint64_t va, uint64_t *until)
 {
-	const page_over_vec *over = &c->m->over;
+	const page_over_vec *all = &c->m->over;
+	const struct page_over *over;
 
-	while (c->over < over->len && over->data[c->over].va < va)
+	while (c->over < all->len && over_end(&all->data[c->over]) <= va)
 		c->over++;
-	if (c->over < over->len && over->data[c->over].va == va) {
-		*until = MIN(*until, va + PAGE_LEN);
-		return over->data[c->over].src;
+	if (c->over == all->len)
+		return own_page(c, va, until);
+	over = &all->data[c->over];
+	if (over->va > va) {
+		*until = MIN(*until, over->va);
+		return own_page(c, va, until);
 	}
-	if (c->over < over->len)
-		*until = MIN(*until, over->data[c->over].va);
-	return own_page(c, va, until);
+	*until = MIN(*until, over_end(over));
+	c->huge = false;
+	return over->src + (va - over->va);
 }
 
 /* ------------------------------------------------------------------ pages */
 
-static void add_fill(struct mem_plan *p, const struct vma *v, uint64_t va, uint64_t len,
-		     const uint8_t *src, bool fresh)
+static void add_fill(struct mem_plan *p, const struct fill *f)
 {
 	struct fill *last = p->fill.len ? &p->fill.data[p->fill.len - 1] : NULL;
-	uint64_t npages = len / PAGE_LEN;
 
-	if (!len)
-		return;
-	if (last && last->vma == v && last->fresh == fresh &&
-	    last->va + last->npages * PAGE_LEN == va && last->src + last->npages * PAGE_LEN == src)
-		last->npages += npages;
+	if (last && last->vma == f->vma && last->fresh == f->fresh && last->huge == f->huge &&
+	    last->va + last->npages * PAGE_LEN == f->va &&
+	    last->src + last->npages * PAGE_LEN == f->src)
+		last->npages += f->npages;
 	else
-		*vec_push(&p->fill) =
-			(struct fill){va, npages, src, v, fresh, v->prot & PROT_WRITE};
+		*vec_push(&p->fill) = *f;
+}
+
+/* All pages that the task has in [start, end). */
+static void fill_range(struct mem_plan *p, const struct vma *v, const struct rmem *m,
+		       uint64_t start, uint64_t end, bool fresh)
+{
+	struct page_cursor c = page_cursor_at(m, start);
+
+	for (uint64_t va = start, until; va < end; va = until) {
+		struct fill f = {.va = va, .vma = v, .fresh = fresh};
+
+		until = end;
+		f.src = page_cursor_get(&c, va, &until);
+		f.npages = (until - va) / PAGE_LEN;
+		f.huge = c.huge;
+		f.writable = v->prot & PROT_WRITE;
+		if (f.src)
+			add_fill(p, &f);
+	}
 }
 
 static void add_drop(struct mem_plan *p, uint64_t start, uint64_t end)
@@ -110,71 +130,80 @@ static void add_drop(struct mem_plan *p, uint64_t start, uint64_t end)
 		*vec_push(&p->drop) = (struct range){start, end};
 }
 
-static void plan_fresh(struct mem_plan *p, const struct vma *v, const struct rmem *m,
-		       uint64_t start)
-{
-	struct cursor c = cursor_at(m, start);
+/* What of a mapping stays, on the way through its pages. */
+struct inherit {
+	struct mem_plan *p;
+	const struct vma *v;
+	const struct rmem *m;
+	uint64_t from, to; /* pages that differ from the parent's, not planned yet */
+};
 
-	for (uint64_t va = start, until; va < v->end; va = until) {
-		const uint8_t *src;
-
-		until = v->end;
-		src = cursor_get(&c, va, &until);
-		if (src)
-			add_fill(p, v, va, until - va, src, /* fresh= */ true);
-	}
-}
-
-static void add_differing(struct mem_plan *p, const struct vma *v, uint64_t va, uint64_t len,
-			  const uint8_t *src)
+static void flush_differing(struct inherit *in)
 {
 	/* A huge page can't be dropped in part. */
-	bool fresh = len >= DROP_MIN_PAGES * PAGE_LEN && !(v->flags & MAP_HUGETLB);
+	bool fresh = in->to - in->from >= DROP_MIN_PAGES * PAGE_LEN &&
+		     !(in->v->flags & MAP_HUGETLB);
 
-	if (fresh)
-		add_drop(p, va, va + len);
-	add_fill(p, v, va, len, src, fresh);
+	if (in->from < in->to && fresh)
+		add_drop(in->p, in->from, in->to);
+	fill_range(in->p, in->v, in->m, in->from, in->to, fresh);
+	in->from = in->to;
+}
+
+static void note_differing(struct inherit *in, uint64_t va, uint64_t len)
+{
+	if (in->to != va) {
+		flush_differing(in);
+		in->from = va;
+	}
+	in->to = va + len;
 }
 
 /* Both have pages in [va, va + len). */
-static void plan_compare(struct mem_plan *p, const struct vma *v, uint64_t va, uint64_t len,
-			 const uint8_t *own, const uint8_t *theirs)
+static void plan_compare(struct inherit *in, uint64_t va, uint64_t len, const uint8_t *own,
+			 const uint8_t *theirs)
 {
-	uint64_t differ = 0; /* bytes in front of `at` that differ */
+	uint64_t shared = 0;
 
-	for (uint64_t at = 0; at < len; at += PAGE_LEN) {
-		p->pages_compared++;
-		if (memcmp(own + at, theirs + at, PAGE_LEN) != 0) {
-			differ += PAGE_LEN;
-			continue;
+	in->p->pages_compared += len / PAGE_LEN;
+	if (own == theirs) {
+		shared = len;
+	} else if (in->m->knows_cow) {
+		note_differing(in, va, len);
+	} else {
+		for (uint64_t at = 0; at < len; at += PAGE_LEN) {
+			if (memcmp(own + at, theirs + at, PAGE_LEN) == 0)
+				shared += PAGE_LEN;
+			else
+				note_differing(in, va + at, PAGE_LEN);
 		}
-		p->pages_shared++;
-		if (differ)
-			add_differing(p, v, va + at - differ, differ, own + at - differ);
-		differ = 0;
 	}
-	if (differ)
-		add_differing(p, v, va + len - differ, differ, own + len - differ);
+	in->p->pages_shared += shared / PAGE_LEN;
 }
 
 static void plan_inherited(struct mem_plan *p, const struct keep *k, const struct rmem *m,
 			   const struct rmem *base)
 {
-	struct cursor c = cursor_at(m, k->v->start), b = cursor_at(base, k->v->start);
+	uint64_t va = k->v->start, until;
+	struct page_cursor c = page_cursor_at(m, va), b = page_cursor_at(base, va);
+	struct inherit in = {.p = p, .v = k->v, .m = m, .from = va, .to = va};
 
-	for (uint64_t va = k->v->start, until; va < k->end; va = until) {
+	for (; va < k->end; va = until) {
 		const uint8_t *own, *theirs;
 
 		until = k->end;
-		own = cursor_get(&c, va, &until);
-		theirs = cursor_get(&b, va, &until);
-		if (own && theirs)
-			plan_compare(p, k->v, va, until - va, own, theirs);
-		else if (own)
-			add_fill(p, k->v, va, until - va, own, /* fresh= */ true);
-		else if (theirs)
+		own = page_cursor_get(&c, va, &until);
+		theirs = page_cursor_get(&b, va, &until);
+		if (own && theirs) {
+			plan_compare(&in, va, until - va, own, theirs);
+		} else if (own) {
+			flush_differing(&in);
+			fill_range(p, k->v, m, va, until, /* fresh= */ true);
+		} else if (theirs) {
 			add_drop(p, va, until);
+		}
 	}
+	flush_differing(&in);
 }
 
 /* --------------------------------------------------------------- mappings */
@@ -196,9 +225,9 @@ static bool same_backing(const struct vma *v, const struct vma *b)
 
 static bool has_pages(const struct rmem *m, uint64_t start, uint64_t end)
 {
-	size_t i = pagemap_find(m->pages, start);
+	size_t i = page_map_find(m->pages, start);
 
-	return i < m->pages->nruns && m->pages->runs[i].vaddr < end;
+	return i < m->pages->n && m->pages->pieces[i].vaddr < end;
 }
 
 static bool was_writable(const struct rmem *m, const struct vma *v)
@@ -236,7 +265,7 @@ static void plan_map(struct mem_plan *p, const struct rmem *m, const struct vma 
 
 	*new = (struct map_new){v, was_writable(m, v)};
 	if (vma_is_private(v))
-		plan_fresh(p, v, m, v->start);
+		fill_range(p, v, m, v->start, v->end, /* fresh= */ true);
 	for (; i < p->fill.len; i++)
 		p->fill.data[i].writable |= new->was_writable;
 }
@@ -319,7 +348,7 @@ static void plan_vma(struct mem_plan *p, const struct rmem *m, const struct vma 
 	if (!vma_is_private(v))
 		return;
 	plan_inherited(p, &keep, m, base);
-	plan_fresh(p, v, m, keep.end);
+	fill_range(p, v, m, keep.end, v->end, /* fresh= */ true);
 }
 
 void mem_plan_make(struct mem_plan *p, const struct rmem *m, const struct rmem *base)
@@ -344,7 +373,7 @@ void mem_plan_make(struct mem_plan *p, const struct rmem *m, const struct rmem *
  */
 unsigned int mem_plan_mlock(const struct rmem *m, const struct vma *v)
 {
-	struct cursor c = cursor_at(m, v->start);
+	struct page_cursor c = page_cursor_at(m, v->start);
 	uint64_t at = v->start, until;
 
 	if (!vma_is(v, VMA_ANON_PRIVATE) || !(v->prot & PROT_WRITE))
@@ -357,21 +386,29 @@ unsigned int mem_plan_mlock(const struct rmem *m, const struct vma *v)
 	return 0;
 }
 
+static void plan_own_pages(struct mem_plan *p, const struct rmem *m, const struct page_over *over)
+{
+	const struct vma *v = layout_find(&m->vmas, m->nreal, over->va);
+	struct page_cursor c = page_cursor_at(m, over->va);
+
+	for (uint64_t va = over->va, until; va < over_end(over); va = until) {
+		struct fill f = {.va = va, .vma = v, .writable = v->prot & PROT_WRITE};
+
+		until = over_end(over);
+		f.src = own_page(&c, va, &until);
+		f.npages = (until - va) / PAGE_LEN;
+		if (f.src)
+			add_fill(p, &f);
+		else
+			add_drop(p, va, until);
+	}
+}
+
 void mem_plan_own_pages(struct mem_plan *p, const struct rmem *m)
 {
-	struct cursor c = {.m = m};
-
 	*p = (struct mem_plan){0};
-	vec_foreach (over, &m->over) {
-		const struct vma *v = layout_find(&m->vmas, m->nreal, over->va);
-		uint64_t until = over->va + PAGE_LEN;
-		const uint8_t *own = own_page(&c, over->va, &until);
-
-		if (own)
-			add_fill(p, v, over->va, PAGE_LEN, own, /* fresh= */ false);
-		else
-			add_drop(p, over->va, over->va + PAGE_LEN);
-	}
+	vec_foreach (over, &m->over)
+		plan_own_pages(p, m, over);
 }
 
 void mem_plan_done(struct mem_plan *p)

@@ -17,6 +17,7 @@ struct fill {
 	const uint8_t *src;
 	const struct vma *vma;
 	bool fresh;    /* nothing is there yet, as userfaultfd requires */
+	bool huge;     /* came from huge pages; may be a part of one */
 	bool writable; /* at that time, whatever it is in the end */
 };
 
@@ -46,6 +47,16 @@ struct mem_plan {
 	VEC(struct fill) fill;	 /* ascending */
 	uint64_t pages_compared, pages_shared;
 };
+
+/* Walks the pages that a task has while its children are cloned, along ascending addresses. */
+struct page_cursor {
+	const struct rmem *m;
+	size_t piece, over;
+	bool huge; /* the last answer */
+};
+struct page_cursor page_cursor_at(const struct rmem *m, uint64_t va);
+/* The bytes of the page at `va`, or NULL; *until is lowered to where that answer ends. */
+const uint8_t *page_cursor_get(struct page_cursor *c, uint64_t va, uint64_t *until);
 
 /* `base` may be NULL (an empty address space). Both must outlive the plan. */
 void mem_plan_make(struct mem_plan *p, const struct rmem *m, const struct rmem *base);

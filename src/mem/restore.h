@@ -9,16 +9,15 @@
  */
 #pragma once
 
-#include "image/image.h"
-#include "image/pages.h"
+#include "image/store.h"
 #include "mem/vma.h"
 #include "remote/target.h"
 
 struct mem_plan; /* mem/plan.h */
 
-/* A page that a task has as long as its children are cloned, instead of its own: for them. */
+/* Pages that a task has as long as its children are cloned, instead of its own: for them. */
 struct page_over {
-	uint64_t va;
+	uint64_t va, npages;
 	const uint8_t *src;
 };
 typedef VEC(struct page_over) page_over_vec;
@@ -26,9 +25,10 @@ typedef VEC(struct page_over) page_over_vec;
 /* The memory of one task, as its images say, validated. */
 struct rmem {
 	uint32_t vpid;
-	vma_vec vmas; /* ascending, then guards */
-	size_t nreal; /* without the guards */
-	struct pagemap *pages;
+	vma_vec vmas;		      /* ascending, then guards */
+	size_t nreal;		      /* without the guards */
+	const struct page_map *pages; /* the store's */
+	bool knows_cow; /* pages are one if and only if they have one `src`; else bytes tell */
 	uint64_t start_code, end_code, start_data, end_data, start_stack, start_brk, brk;
 	uint64_t arg_start, arg_end, env_start, env_end;
 	const uint64_t *auxv;
@@ -42,8 +42,9 @@ struct rmem {
 	const struct rmem *plan_base;
 };
 
-MUST_USE int rmem_load(const struct img_dir *dir, uint32_t vpid, struct arena *a, struct rmem **ret,
-		       struct err *err);
+/* The store has to outlive it, and whoever was built from it. */
+MUST_USE int rmem_load(const struct img_dir *dir, struct page_store *store, uint32_t vpid,
+		       struct arena *a, struct rmem **ret, struct err *err);
 void rmem_free(struct rmem *m);
 
 /*
@@ -58,11 +59,12 @@ MUST_USE int rmem_find_hole(struct rmem *const *all, size_t n, uint64_t len, uin
 			    struct err *err);
 
 /*
- * What the tasks of one restore share: anonymous shared memory that images name by a shmid, and
- * what is known about this kernel's vDSO.
+ * What the tasks of one restore share: anonymous shared memory that images name by a shmid, what
+ * is known about this kernel's vDSO, and threads that copy pages. Store and pool stay the caller's.
  */
 struct mem_common;
-MUST_USE int mem_common_new(const struct img_dir *dir, struct mem_common **ret, struct err *err);
+MUST_USE int mem_common_new(struct page_store *store, struct pool *pool, struct mem_common **ret,
+			    struct err *err);
 void mem_common_free(struct mem_common *c); /* accepts NULL */
 
 /* How mem/ gets at files: the engine passes file/'s functions in. */

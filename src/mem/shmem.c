@@ -147,46 +147,34 @@ static int write_at(int fd, const uint8_t *from, uint64_t len, uint64_t at)
 	return 0;
 }
 
-static int fill(const struct pagemap *p, int fd, uint64_t shmid, uint64_t size, struct err *err)
+static int fill(const struct page_map *p, int fd, uint64_t shmid, uint64_t size, struct err *err)
 {
 	/* The last page of an object may be a partial one. */
 	uint64_t limit = (size + PAGE - 1) & ~(uint64_t)(PAGE - 1);
 
-	for (size_t i = 0; i < p->nruns; i++) {
-		const struct page_run *run = &p->runs[i];
-		uint64_t end = run->vaddr + run->npages * PAGE;
+	for (size_t i = 0; i < p->n; i++) {
+		const struct page_piece *piece = &p->pieces[i];
+		uint64_t end = piece->vaddr + piece->npages * PAGE;
 		int r;
 
-		if (run->flags & PE_PARENT)
-			return err_refuse(err, "make a full dump",
-					  "%s: made with a parent image, which isn't supported yet",
-					  p->name);
-		if (!(run->flags & PE_PRESENT))
-			return err_input(err, "%s: page %" PRIx64 " has no content", p->name,
-					 run->vaddr);
 		if (end > limit)
 			return err_input(err,
 					 "%s: pages up to %" PRIx64 " of an object of %" PRIu64
 					 " bytes",
 					 p->name, end, size);
-		r = write_at(fd, p->pages + run->off, MIN(end, size) - run->vaddr, run->vaddr);
+		r = write_at(fd, piece->src, MIN(end, size) - piece->vaddr, piece->vaddr);
 		if (r < 0)
 			return err_sys(err, r, "filling shared memory object %" PRIu64, shmid);
 	}
 	return 0;
 }
 
-int shmem_fill(const struct img_dir *dir, int fd, uint64_t shmid, uint64_t size, struct err *err)
+int shmem_fill(struct page_store *store, int fd, uint64_t shmid, uint64_t size, struct err *err)
 {
-	struct pagemap *p;
-	int r;
+	const struct page_map *p;
 
-	TRY(pagemap_load(dir, IMG_PAGEMAP_SHMEM, shmid, /* optional= */ true, &p, err));
-	if (!p)
-		return 0;
-	r = fill(p, fd, shmid, size, err);
-	pagemap_free(p);
-	return r;
+	TRY(page_store_map(store, IMG_PAGEMAP_SHMEM, shmid, /* optional= */ true, &p, err));
+	return p ? fill(p, fd, shmid, size, err) : 0;
 }
 
 /* The same thing under another name: maps shows "/memfd:" instead of "/dev/zero". */
@@ -249,19 +237,18 @@ static int grow(struct shm_object *o, uint64_t size, struct err *err)
 }
 
 /* Every page in the pagemap is inside the object, whoever maps that part of it. */
-static int content_size(const struct img_dir *dir, uint64_t shmid, uint64_t *ret, struct err *err)
+static int content_size(struct page_store *store, uint64_t shmid, uint64_t *ret, struct err *err)
 {
-	struct pagemap *p;
+	const struct page_map *p;
 
+	TRY(page_store_map(store, IMG_PAGEMAP_SHMEM, shmid, /* optional= */ true, &p, err));
 	*ret = 0;
-	TRY(pagemap_load(dir, IMG_PAGEMAP_SHMEM, shmid, /* optional= */ true, &p, err));
-	if (p && p->nruns)
-		*ret = p->runs[p->nruns - 1].vaddr + p->runs[p->nruns - 1].npages * PAGE;
-	pagemap_free(p);
+	if (p && p->n)
+		*ret = p->pieces[p->n - 1].vaddr + p->pieces[p->n - 1].npages * PAGE;
 	return 0;
 }
 
-int shm_object_open(struct shm_objects *s, const struct img_dir *dir, uint64_t shmid, uint64_t size,
+int shm_object_open(struct shm_objects *s, struct page_store *store, uint64_t shmid, uint64_t size,
 		    struct err *err)
 {
 	struct shm_object o = {.shmid = shmid};
@@ -273,11 +260,11 @@ int shm_object_open(struct shm_objects *s, const struct img_dir *dir, uint64_t s
 		TRY(grow(it, size, err));
 		return it->fd;
 	}
-	TRY(content_size(dir, shmid, &o.size, err));
+	TRY(content_size(store, shmid, &o.size, err));
 	o.size = MAX(o.size, size);
 	fd = shmem_create_anon(o.size, err);
 	TRY(fd);
-	TRY(shmem_fill(dir, fd, shmid, o.size, err));
+	TRY(shmem_fill(store, fd, shmid, o.size, err));
 	o.fd = TAKE_FD(fd);
 	*vec_push(&s->list) = o;
 	return o.fd;

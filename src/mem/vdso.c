@@ -69,16 +69,27 @@ int vdso_local_find(struct vdso_local *ret, struct err *err)
 
 struct old_vdso {
 	const struct vma *vdso, *vvar; /* vvar: NULL if there is none beside it */
-	const uint8_t *bytes;
+	uint8_t bytes[VDSO_MAX_LEN];
 	uint64_t len;
 };
 
+/* They may lie in several places. */
+static bool gather(const struct page_map *p, uint64_t va, uint8_t *to, uint64_t len)
+{
+	for (uint64_t n; len; va += n, to += n, len -= n) {
+		size_t i = page_map_find(p, va);
+		const struct page_piece *piece = &p->pieces[i];
+
+		if (i == p->n || piece->vaddr > va)
+			return false;
+		n = MIN(len, piece->vaddr + piece->npages * PAGE_LEN - va);
+		memcpy(to, piece->src + (va - piece->vaddr), n);
+	}
+	return true;
+}
+
 static int find_old(const struct rmem *m, struct old_vdso *ret, struct err *err)
 {
-	const struct page_run *run;
-	size_t i;
-
-	*ret = (struct old_vdso){0};
 	for (size_t k = 0; k < m->nreal; k++) {
 		const struct vma *v = &m->vmas.data[k];
 
@@ -90,12 +101,8 @@ static int find_old(const struct rmem *m, struct old_vdso *ret, struct err *err)
 	if (!ret->vdso)
 		return 0;
 	ret->len = ret->vdso->end - ret->vdso->start;
-	i = pagemap_find(m->pages, ret->vdso->start);
-	run = i < m->pages->nruns ? &m->pages->runs[i] : NULL;
-	if (ret->len > VDSO_MAX_LEN || !run || run->vaddr > ret->vdso->start ||
-	    run->vaddr + run->npages * PAGE_LEN < ret->vdso->end)
+	if (ret->len > VDSO_MAX_LEN || !gather(m->pages, ret->vdso->start, ret->bytes, ret->len))
 		return err_input(err, "mm-%u.img: the vDSO's contents are missing", m->vpid);
-	ret->bytes = m->pages->pages + run->off + (ret->vdso->start - run->vaddr);
 	return 0;
 }
 
@@ -185,10 +192,9 @@ static int map_old(struct target *t, const struct old_vdso *old, const struct vd
 	return batch_expect_all(b, err);
 }
 
-static int replace(struct target *t, const struct rmem *m, const struct old_vdso *old,
+static int replace(struct target *t, const struct rmem *m, struct old_vdso *old,
 		   const struct vdso_local *local, struct err *err)
 {
-	auto_free uint8_t *code = xcalloc(1, old->len);
 	struct vdso_mark mark = {
 		.signature = VDSO_MARK_SIGNATURE,
 		.orig_vdso = old->vdso->start,
@@ -201,28 +207,27 @@ static int replace(struct target *t, const struct rmem *m, const struct old_vdso
 	TRY(find_place(t, m, local->vvar_len + local->len, &mark.rt_vvar, err));
 	vdso = mark.rt_vvar + local->vvar_len;
 	TRY(map_old(t, old, local, mark.rt_vvar, err));
-	memcpy(code, old->bytes, old->len);
-	n = vdso_redirect(code, old->len, local, vdso);
+	n = vdso_redirect(old->bytes, old->len, local, vdso);
 	log_debug("pid %d: %zu functions of the old vDSO at %" PRIx64 " lead to %" PRIx64, t->pid,
 		  n, old->vdso->start, vdso);
-	TRY(target_poke(t, raddr(old->vdso->start), code, old->len, err));
+	TRY(target_poke(t, raddr(old->vdso->start), old->bytes, old->len, err));
 	return target_poke(t, raddr(vdso), &mark, sizeof(mark), err);
 }
 
 int vdso_restore(struct target *t, const struct rmem *m, const struct vdso_local *local,
 		 struct batch *b, struct err *err)
 {
-	struct old_vdso old;
+	auto_free struct old_vdso *old = xcalloc(1, sizeof(*old));
 
-	TRY(find_old(m, &old, err));
-	if (!old.vdso)
+	TRY(find_old(m, old, err));
+	if (!old->vdso)
 		return 0;
-	if (is_same(&old, local)) {
-		map_local(b, old.vvar->start, local);
+	if (is_same(old, local)) {
+		map_local(b, old->vvar->start, local);
 		return 0;
 	}
 	if (!local->bytes)
 		return err_kernel(err, "pid %u: this kernel has no vDSO (vdso=0)", m->vpid);
 	log_info("pid %u: its vDSO is of another kernel: redirecting it", m->vpid);
-	return replace(t, m, &old, local, err);
+	return replace(t, m, old, local, err);
 }

@@ -17,7 +17,7 @@
 static void copy_pagemap(void)
 {
 	static bool done;
-	static const char *const names[] = {"pagemap-17880.img", "pages-1.img"};
+	static const char *const names[] = {"inventory.img", "pagemap-17880.img", "pages-1.img"};
 	struct img_dir set;
 
 	if (done)
@@ -49,8 +49,8 @@ static void check_promises(const struct rmem *m)
 		fuzz_assert(!!(v->status & VMA_AREA_GUARD) == (i >= m->nreal));
 		end = v->end;
 	}
-	for (size_t i = 0; i < m->pages->nruns; i++) {
-		const struct page_run *r = &m->pages->runs[i];
+	for (size_t i = 0; i < m->pages->n; i++) {
+		const struct page_piece *r = &m->pages->pieces[i];
 		const struct vma *v = layout_find(&m->vmas, m->nreal, r->vaddr);
 
 		fuzz_assert(v && v->start <= r->vaddr && vma_is_private(v));
@@ -77,17 +77,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct arena *a = arena_new();
 	struct err err = ERR_INIT;
+	struct page_store *store = NULL;
 	struct rmem *m;
 
 	copy_pagemap();
 	fuzz_file("mm-17880.img", data, size, size);
-	if (rmem_load(fuzz_dir(), 17880, a, &m, &err) == 0) {
+	if (page_store_open(fuzz_dir(), &store, &err) == 0 &&
+	    rmem_load(fuzz_dir(), store, 17880, a, &m, &err) == 0) {
 		check_promises(m);
 		check_plans(m);
 		rmem_free(m);
 	} else {
 		fuzz_assert(err.code < 0 && err.text[0]);
 	}
+	page_store_close(store);
 	arena_free(a);
 	return 0;
 }

@@ -12,6 +12,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/parse.h"
+#include "image/inventory.h"
 #include "mem/dump.h"
 #include "mem/restore.h"
 #include "mem/shmem.h"
@@ -52,6 +53,8 @@ struct drill {
 	struct rmem_stats restored;
 	VEC(struct file) files; /* file id = index + 1 */
 	struct build *build;
+	struct page_store *store;
+	struct pool *pool;
 	struct mem_common *common;
 	struct arena *arena;
 	bool forge_vdso;
@@ -116,7 +119,7 @@ static int open_again(void *ctx, uint32_t id, uint32_t fdflags, struct err *err)
 	if (f->shm) {
 		*fd = shmem_create_anon(f->size, err);
 		TRY(*fd);
-		TRY(shmem_fill(&d->dir, *fd, f->ino, f->size, err));
+		TRY(shmem_fill(d->store, *fd, f->ino, f->size, err));
 		return *fd;
 	}
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", f->fd);
@@ -176,26 +179,26 @@ static int dump(struct drill *d, struct err *err)
 /* ------------------------------------------------------------------ build */
 
 /* One byte of padding in the vDSO is another kernel's vDSO. */
-static int forge(struct drill *d, const struct rmem *m, struct err *err)
+static void forge(struct drill *d, struct rmem *m)
 {
 	for (size_t i = 0; d->forge_vdso && i < m->nreal; i++) {
 		const struct vma *v = &m->vmas.data[i];
-		const struct page_run *r;
+		struct page_map *p = arena_new_of(d->arena, struct page_map);
+		struct page_piece *piece;
 		uint8_t *at;
 
 		if (!vma_is(v, VMA_AREA_VDSO))
 			continue;
-		r = &m->pages->runs[pagemap_find(m->pages, v->start)];
-		at = mmap(NULL, m->pages->pages_len, PROT_READ | PROT_WRITE,
-			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		if (at == MAP_FAILED)
-			return err_sys(err, -errno, "forging the vDSO");
-		memcpy(at, m->pages->pages, m->pages->pages_len);
-		munmap((void *)m->pages->pages, m->pages->pages_len);
-		m->pages->pages = at;
-		at[r->off + (v->start - r->vaddr) + 9] ^= 0x55; /* padding in e_ident */
+		*p = *m->pages;
+		p->pieces = arena_array_of(d->arena, struct page_piece, p->n);
+		memcpy(p->pieces, m->pages->pieces, p->n * sizeof(*p->pieces));
+		piece = &p->pieces[page_map_find(p, v->start)];
+		at = arena_array_of(d->arena, uint8_t, piece->npages * PAGE);
+		memcpy(at, piece->src, piece->npages * PAGE);
+		at[v->start - piece->vaddr + 9] ^= 0x55; /* padding in e_ident */
+		piece->src = at;
+		m->pages = p;
 	}
-	return 0;
 }
 
 static int index_of_parent(const struct drill *d, size_t i)
@@ -323,9 +326,9 @@ static void compare_shapes(struct drill *d, size_t i, uint64_t scratch)
 /* Unused stack, which the agent uses when it comes and goes. */
 static bool is_agents(const struct rmem *m, const struct vma *v, uint64_t va)
 {
-	size_t r = pagemap_find(m->pages, va);
+	size_t i = page_map_find(m->pages, va);
 
-	return v->flags & MAP_GROWSDOWN && (r == m->pages->nruns || m->pages->runs[r].vaddr > va);
+	return v->flags & MAP_GROWSDOWN && (i == m->pages->n || m->pages->pieces[i].vaddr > va);
 }
 
 static void compare_vma(struct drill *d, size_t i, const struct vma *v)
@@ -394,6 +397,7 @@ static void compare(struct drill *d)
 static int drill(struct drill *d, pid_t pid, struct err *err)
 {
 	const struct seize_opts opts = {.timeout_ms = 5000};
+	const struct inventory_chain chain = {.run_id = ""};
 	double start = now_ms();
 
 	TRY(tree_seize(pid, &opts, &d->tree, err));
@@ -402,11 +406,14 @@ static int drill(struct drill *d, pid_t pid, struct err *err)
 	d->rmems = xcalloc(d->tree.n, sizeof(*d->rmems));
 	d->copies = xcalloc(d->tree.n, sizeof(*d->copies));
 	TRY(dump(d, err));
-	TRY(mem_common_new(&d->dir, &d->common, err));
+	TRY(inventory_write_pre_dump(&d->dir, &chain, err));
+	TRY(page_store_open(&d->dir, &d->store, err));
+	d->pool = pool_new(/* nthreads= */ 0);
+	TRY(mem_common_new(d->store, d->pool, &d->common, err));
 	for (size_t i = 0; i < d->tree.n; i++) {
-		TRY(rmem_load(&d->dir, (uint32_t)d->tree.targets[i]->vpid, d->arena, &d->rmems[i],
-			      err));
-		TRY(forge(d, d->rmems[i], err));
+		TRY(rmem_load(&d->dir, d->store, (uint32_t)d->tree.targets[i]->vpid, d->arena,
+			      &d->rmems[i], err));
+		forge(d, d->rmems[i]);
 	}
 	for (size_t i = 0; i < d->tree.n; i++)
 		TRY(remote_leave_all(d->tree.targets[i], err));

@@ -15,20 +15,19 @@
 #define FILEP (VMA_AREA_REGULAR | VMA_FILE_PRIVATE)
 #define FILES (VMA_AREA_REGULAR | VMA_FILE_SHARED)
 
-/* A task with a few mappings and runs of pages; page N of the store is full of byte N. */
+/* A task with a few mappings and pieces of pages; page N of the store is full of byte N. */
 static uint8_t store[32][4096];
 
 struct task {
 	struct rmem m;
-	struct pagemap pages;
-	struct page_run runs[8];
+	struct page_map pages;
+	struct page_piece pieces[8];
 };
 
 static void task_init(struct task *t)
 {
 	*t = (struct task){0};
-	t->pages.pages = store[0];
-	t->pages.runs = t->runs;
+	t->pages.pieces = t->pieces;
 	t->m.pages = &t->pages;
 	for (size_t i = 0; i < ARRAY_SIZE(store); i++)
 		memset(store[i], (int)i, 4096);
@@ -51,13 +50,17 @@ static struct vma *add_vma(struct task *t, uint64_t page, uint64_t npages, uint3
 
 static void add_pages(struct task *t, uint64_t page, uint64_t npages, uint64_t stored)
 {
-	t->runs[t->pages.nruns++] = (struct page_run){
-		.vaddr = page << 12, .npages = npages, .flags = PE_PRESENT, .off = stored << 12};
+	t->pieces[t->pages.n++] =
+		(struct page_piece){.vaddr = page << 12, .npages = npages, .src = store[stored]};
 }
 
 static void task_done(struct task *t)
 {
 	vec_done(&t->m.vmas);
+	vec_done(&t->m.over);
+	if (t->m.plan)
+		mem_plan_done(t->m.plan);
+	free(t->m.plan);
 }
 
 static void test_empty_base(void **state)
@@ -248,11 +251,10 @@ static void test_siblings(void **state)
 		add_pages(&t[i], 20, 1, 24 + i);
 	}
 	rmem_share(all, base, 3);
-	assert_int_equal(t[0].m.over.len, 3);
-	for (size_t i = 0; i < 3; i++) {
-		assert_int_equal(t[0].m.over.data[i].va, (17 + i) << 12);
-		assert_memory_equal(t[0].m.over.data[i].src, store[20 + i], 4096);
-	}
+	assert_int_equal(t[0].m.over.len, 1);
+	assert_int_equal(t[0].m.over.data[0].va, 17 << 12);
+	assert_int_equal(t[0].m.over.data[0].npages, 3);
+	assert_ptr_equal(t[0].m.over.data[0].src, store[20]);
 	/* First the parent has what the children share, and then its own. */
 	assert_int_equal(t[0].m.plan->fill.len, 3);
 	assert_int_equal(t[0].m.plan->fill.data[1].npages, 3);
@@ -270,11 +272,79 @@ static void test_siblings(void **state)
 	assert_int_equal(p.drop.len, 1);
 	assert_int_equal(p.drop.data[0].start, 18 << 12);
 	mem_plan_done(&p);
-	for (size_t i = 0; i < 3; i++) {
-		mem_plan_done(t[i].m.plan);
-		free(t[i].m.plan);
-		vec_done(&t[i].m.over);
+	for (size_t i = 0; i < 3; i++)
 		task_done(&t[i]);
+}
+
+/*
+ * Where images say which pages are one, equal bytes mean nothing: the children's copies of page 17
+ * are equal, and each its own; those of 18 and 19 are one, whichever way the runs are cut.
+ */
+static void test_siblings_by_identity(void **state)
+{
+	struct task t[3];
+	struct rmem *all[] = {&t[0].m, &t[1].m, &t[2].m};
+	const int base[] = {-1, 0, 0};
+
+	for (size_t i = 0; i < 3; i++) {
+		task_init(&t[i]);
+		t[i].m.knows_cow = true;
+		add_vma(&t[i], 16, 8, ANON);
+		add_pages(&t[i], 16, 1, 1);
+	}
+	for (size_t i = 20; i < 24; i++)
+		memset(store[i], 7, 4096);
+	add_pages(&t[0], 17, 4, 10);
+	add_pages(&t[1], 17, 4, 20);
+	add_pages(&t[2], 17, 1, 25);
+	add_pages(&t[2], 18, 1, 21);
+	add_pages(&t[2], 19, 1, 22);
+	add_pages(&t[2], 20, 1, 13);
+	memcpy(store[25], store[20], 4096);
+	rmem_share(all, base, 3);
+	assert_int_equal(t[0].m.over.len, 1);
+	assert_int_equal(t[0].m.over.data[0].va, 18 << 12);
+	assert_int_equal(t[0].m.over.data[0].npages, 2);
+	assert_ptr_equal(t[0].m.over.data[0].src, store[21]);
+	assert_int_equal(t[1].m.plan->pages_shared, 3); /* 16, 18, 19 */
+	assert_int_equal(t[2].m.plan->pages_shared, 4); /* and 20 of the parent */
+	assert_int_equal(t[2].m.plan->pages_compared, 5);
+	assert_int_equal(t[2].m.plan->fill.len, 1);
+	for (size_t i = 0; i < 3; i++)
+		task_done(&t[i]);
+}
+
+/*
+ * Page 17 is still one in the first task and in its great-grandchild; those between have written
+ * to it. They hold it for their children, with and without knowledge of what is one.
+ */
+static void test_generations(void **state)
+{
+	for (int knows = 0; knows < 2; knows++) {
+		struct task t[4];
+		struct rmem *all[] = {&t[0].m, &t[1].m, &t[2].m, &t[3].m};
+		const int base[] = {-1, 0, 1, 2};
+
+		for (size_t i = 0; i < 4; i++) {
+			task_init(&t[i]);
+			t[i].m.knows_cow = knows;
+			add_vma(&t[i], 16, 8, ANON);
+			add_pages(&t[i], 17, 1, i == 0 || i == 3 ? 10 : 20 + i);
+			add_pages(&t[i], 18, 1, 24 + i); /* everyone's own */
+		}
+		rmem_share(all, base, 4);
+		assert_int_equal(t[0].m.over.len, 0);
+		for (size_t i = 1; i < 3; i++) {
+			assert_int_equal(t[i].m.over.len, 1);
+			assert_int_equal(t[i].m.over.data[0].va, 17 << 12);
+			assert_ptr_equal(t[i].m.over.data[0].src, store[10]);
+		}
+		for (size_t i = 1; i < 4; i++) {
+			assert_int_equal(t[i].m.plan->fill.len, 1);
+			assert_int_equal(t[i].m.plan->fill.data[0].va, 18 << 12);
+		}
+		for (size_t i = 0; i < 4; i++)
+			task_done(&t[i]);
 	}
 }
 
@@ -293,11 +363,8 @@ static void test_siblings_not_worth_it(void **state)
 	rmem_share(all, base, 4);
 	assert_int_equal(t[0].m.over.len, 0);
 	assert_int_equal(t[3].m.plan->pages_shared, 1);
-	for (size_t i = 0; i < 4; i++) {
-		mem_plan_done(t[i].m.plan);
-		free(t[i].m.plan);
+	for (size_t i = 0; i < 4; i++)
 		task_done(&t[i]);
-	}
 }
 
 static void test_other_backing(void **state)
@@ -372,7 +439,9 @@ int main(void)
 		cmocka_unit_test(test_other_backing),
 		cmocka_unit_test(test_twins),
 		cmocka_unit_test(test_siblings),
+		cmocka_unit_test(test_siblings_by_identity),
 		cmocka_unit_test(test_siblings_not_worth_it),
+		cmocka_unit_test(test_generations),
 		cmocka_unit_test(test_hole),
 		cmocka_unit_test(test_find),
 	};

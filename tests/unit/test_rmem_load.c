@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Memory images, good ones and such that must be refused: mem/load.c. */
 #include "base/auto.h"
+#include "image/inventory.h"
 #include "image/pages.h"
 #include "image/schema/mm.pb-c.h"
 #include "kernel/uapi/mman.h"
@@ -62,10 +63,12 @@ static void image_init(struct image *im)
 
 static void write_image(const struct image *im)
 {
+	const struct inventory_chain chain = {.run_id = ""};
 	static const uint8_t page[4096];
 	struct pagemap_writer *w;
 	struct err err = ERR_INIT;
 
+	assert_int_equal(inventory_write_pre_dump(&dir, &chain, &err), 0);
 	assert_int_equal(img_write_one(&dir, IMG_MM, VPID, &im->mm.base, &err), 0);
 	assert_int_equal(pagemap_create(&dir, IMG_PAGEMAP, VPID, 1, &w, &err), 0);
 	for (size_t i = 0; i < ARRAY_SIZE(im->runs); i++) {
@@ -85,14 +88,17 @@ static void load(const struct image *im, enum err_kind want)
 {
 	struct arena *a = arena_new();
 	struct err err = ERR_INIT;
+	struct page_store *store;
 	struct rmem *m = NULL;
 	int r;
 
 	write_image(im);
-	r = rmem_load(&dir, VPID, a, &m, &err);
+	assert_int_equal(page_store_open(&dir, &store, &err), 0);
+	r = rmem_load(&dir, store, VPID, a, &m, &err);
 	assert_int_equal(err.kind, want);
 	assert_int_equal(r < 0, want != ERR_NONE);
 	rmem_free(m);
+	page_store_close(store);
 	arena_free(a);
 }
 
@@ -100,12 +106,14 @@ static void test_good(void **state)
 {
 	struct arena *a = arena_new();
 	struct err err = ERR_INIT;
+	struct page_store *store;
 	struct rmem *m = NULL;
 	struct image im;
 
 	image_init(&im);
 	write_image(&im);
-	assert_int_equal(rmem_load(&dir, VPID, a, &m, &err), 0);
+	assert_int_equal(page_store_open(&dir, &store, &err), 0);
+	assert_int_equal(rmem_load(&dir, store, VPID, a, &m, &err), 0);
 	assert_int_equal(m->vmas.len, 4); /* [vsyscall] is the kernel's */
 	assert_int_equal(m->nreal, 3);
 	assert_int_equal(m->vmas.data[0].fdflags, O_RDONLY);
@@ -113,6 +121,7 @@ static void test_good(void **state)
 	assert_int_equal(m->vmas.data[2].fdflags, O_RDWR); /* guessed: writable and shared */
 	assert_int_equal(m->dumpable, 1);
 	rmem_free(m);
+	page_store_close(store);
 	arena_free(a);
 }
 
@@ -212,8 +221,8 @@ static void test_spoiled_pages(void **state)
 		{{.vaddr = 0x406000, .npages = 1, .flags = PE_PRESENT}, ERR_INPUT},
 		{{.vaddr = 0x405000, .npages = 2, .flags = PE_PRESENT}, ERR_INPUT},
 		{{.vaddr = 0x500000, .npages = 1, .flags = PE_PRESENT}, ERR_INPUT}, /* shared */
-		{{.vaddr = 0x405000, .npages = 1, .flags = PE_PARENT}, ERR_REFUSED},
-		{{.vaddr = 0x405000, .npages = 1, .flags = PE_LAZY}, ERR_REFUSED},
+		{{.vaddr = 0x405000, .npages = 1, .flags = PE_PARENT}, ERR_INPUT},
+		{{.vaddr = 0x405000, .npages = 1, .flags = PE_LAZY}, ERR_INPUT},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -236,6 +245,7 @@ static int make_dir(void **state)
 
 static int remove_dir(void **state)
 {
+	unlinkat(dir.fd, "inventory.img", 0);
 	unlinkat(dir.fd, "mm-7.img", 0);
 	unlinkat(dir.fd, "pagemap-7.img", 0);
 	unlinkat(dir.fd, "pages-1.img", 0);

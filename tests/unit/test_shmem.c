@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Shared memory objects through images and back: mem/shmem.c. */
 #include "base/auto.h"
-#include "image/pages.h"
+#include "image/inventory.h"
+#include "image/store.h"
 #include "mem/shmem.h"
 
 #include <fcntl.h>
@@ -18,6 +19,7 @@
 #define SHMID 12
 
 static struct img_dir dir;
+static struct page_store *store;
 
 static int make_object(void)
 {
@@ -55,7 +57,8 @@ static void test_round_trip(void **state)
 	assert_int_equal(fstatat(dir.fd, "pages-3.img", &st, 0), 0);
 	assert_int_equal(st.st_size, 4 * PAGE);
 
-	assert_int_equal(shmem_fill(&dir, again, SHMID, SIZE, &err), 0);
+	assert_int_equal(page_store_open(&dir, &store, &err), 0);
+	assert_int_equal(shmem_fill(store, again, SHMID, SIZE, &err), 0);
 	a = mmap(NULL, SIZE, PROT_READ, MAP_SHARED, fd, 0);
 	b = mmap(NULL, SIZE, PROT_READ, MAP_SHARED, again, 0);
 	assert_memory_equal(a, b, SIZE);
@@ -63,7 +66,7 @@ static void test_round_trip(void **state)
 	assert_int_equal(st.st_size, SIZE);
 
 	/* An object that is smaller than its pages. */
-	assert_true(shmem_fill(&dir, again, SHMID, 8 * PAGE, &err) < 0);
+	assert_true(shmem_fill(store, again, SHMID, 8 * PAGE, &err) < 0);
 	assert_int_equal(err.kind, ERR_INPUT);
 	munmap(a, SIZE);
 	munmap(b, SIZE);
@@ -80,7 +83,7 @@ static void test_empty(void **state)
 	assert_int_equal(shmem_dump(&dir, fd, 99, 0, &stats, &err), 0);
 	assert_int_equal(faccessat(dir.fd, "pagemap-shmem-99.img", F_OK, 0), -1);
 	/* Absent: all zero. */
-	assert_int_equal(shmem_fill(&dir, fd, 99, SIZE, &err), 0);
+	assert_int_equal(shmem_fill(store, fd, 99, SIZE, &err), 0);
 	close(fd);
 }
 
@@ -102,15 +105,19 @@ static void test_create_anon(void **state)
 
 static int make_dir(void **state)
 {
+	const struct inventory_chain chain = {.run_id = ""};
 	static char name[] = "/tmp/test_shmem.XXXXXX";
+	struct err err = ERR_INIT;
 
 	dir.path = mkdtemp(name);
 	dir.fd = dir.work_fd = dir.path ? open(dir.path, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
-	return dir.fd < 0;
+	return dir.fd < 0 || inventory_write_pre_dump(&dir, &chain, &err) < 0;
 }
 
 static int remove_dir(void **state)
 {
+	page_store_close(store);
+	unlinkat(dir.fd, "inventory.img", 0);
 	unlinkat(dir.fd, "pagemap-shmem-12.img", 0);
 	unlinkat(dir.fd, "pages-3.img", 0);
 	close(dir.fd);

@@ -40,7 +40,6 @@ int img_dirfd(const struct img_dir *dir, enum img_kind kind);
 /* Creates a file anew (0644); what had its name is unlinked. The descriptor. */
 MUST_USE int img_create_file(int dirfd, const char *name, struct err *err);
 
-/* For sums.c: the CRC-32 of all bytes so far. A writer without sums has none: 0. */
+/* For sums.c: the CRC32C of all bytes so far. A writer without sums has none: 0. */
 uint32_t img_writer_crc(const struct img_writer *w);
-MUST_USE int img_reader_crc(struct img_reader *r, const struct img_sums *s, uint32_t *ret,
-			    struct err *err);
+MUST_USE int img_reader_crc(struct img_reader *r, uint32_t *ret, struct err *err);

@@ -11,6 +11,7 @@
 
 #include "base/auto.h"
 #include "image/kinds.h"
+#include "image/page_sums.h"
 #include "image/schema/pagemap.pb-c.h"
 #include "image/sums.h"
 
@@ -22,7 +23,9 @@
 struct pagemap_writer {
 	struct img_writer *w;
 	int dirfd;
-	struct img_sums *sums;
+	const struct img_dir *dir;
+	uint32_t pages_id;
+	struct page_sums_file *sums; /* from the pages file's creation on */
 	char pages_name[IMG_NAME_MAX];
 	int pages_fd;
 	uint64_t page_size;
@@ -45,7 +48,8 @@ int pagemap_create(const struct img_dir *dir, enum img_kind kind, uint64_t id, u
 	int r;
 
 	p->dirfd = dir->fd;
-	p->sums = dir->sums;
+	p->dir = dir;
+	p->pages_id = pages_id;
 	p->pages_fd = -EBADF;
 	p->page_size = (uint64_t)getpagesize();
 	snprintf(p->pages_name, sizeof(p->pages_name), "pages-%" PRIu32 ".img", pages_id);
@@ -110,12 +114,16 @@ int pagemap_add(struct pagemap_writer *p, const struct page_run *run, uint64_t *
 
 void pagemap_wrote(struct pagemap_writer *p, uint64_t off, uint64_t len)
 {
+	page_sums_add(p->sums, off, len);
 }
 
 int pagemap_pages_fd(struct pagemap_writer *p, struct err *err)
 {
-	if (p->pages_fd < 0)
+	if (p->pages_fd < 0) {
 		p->pages_fd = img_create_file(p->dirfd, p->pages_name, err);
+		if (p->pages_fd >= 0)
+			p->sums = page_sums_begin(p->dir, p->pages_id, p->pages_fd);
+	}
 	return p->pages_fd;
 }
 
@@ -140,22 +148,23 @@ static int check_pages(const struct pagemap_writer *p, struct err *err)
 	return 0;
 }
 
-/* Who wrote it didn't show us the bytes. */
-static void note_sum(const struct pagemap_writer *p)
+/* Only its size; each of its pages has a sum of its own. */
+static void note_size(const struct pagemap_writer *p)
 {
 	struct img_sum sum = {.size = p->off};
 
-	if (!p->sums || p->pages_fd < 0)
+	if (!p->sums)
 		return;
 	memcpy(sum.name, p->pages_name, sizeof(sum.name));
-	img_sums_note(p->sums, &sum);
+	img_sums_note(p->dir->sums, &sum);
 }
 
 static int finish(struct pagemap_writer *p, struct err *err)
 {
 	TRY(put_last(p, err));
 	TRY(check_pages(p, err));
-	note_sum(p);
+	note_size(p);
+	page_sums_end(TAKE_PTR(p->sums), p->off);
 	TRY(img_close(TAKE_PTR(p->w), err));
 	if (p->pages_fd >= 0 && close(TAKE_FD(p->pages_fd)) < 0)
 		return err_sys(err, -errno, "%s: close", p->pages_name);
@@ -175,6 +184,7 @@ void pagemap_abort(struct pagemap_writer *p)
 	if (!p)
 		return;
 	img_abort(p->w);
+	page_sums_drop(p->sums);
 	fd_close(p->pages_fd);
 	free(p);
 }

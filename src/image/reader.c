@@ -10,6 +10,7 @@
 #include "image/image.h"
 
 #include "base/auto.h"
+#include "base/crc32c.h"
 #include "base/io.h"
 #include "image/kinds.h"
 #include "image/sums.h"
@@ -117,8 +118,8 @@ static int check_magic(struct img_reader *r, struct err *err)
 	return 0;
 }
 
-/* CRC-32 of the file up to here, whatever of it was read. */
-int img_reader_crc(struct img_reader *r, const struct img_sums *s, uint32_t *ret, struct err *err)
+/* CRC32C of the file up to here, whatever of it was read. */
+int img_reader_crc(struct img_reader *r, uint32_t *ret, struct err *err)
 {
 	uint64_t end = r->off;
 	uint32_t crc = 0;
@@ -130,7 +131,7 @@ int img_reader_crc(struct img_reader *r, const struct img_sums *s, uint32_t *ret
 
 		e = buffer(r, n, &p, err);
 		if (e == 0)
-			crc = img_sums_crc(s, crc, p, n);
+			crc = crc32c(crc, p, n);
 		r->off += n;
 	}
 	r->off = end;
@@ -142,12 +143,11 @@ static int changed(const struct img_reader *r, const char *how, struct err *err)
 {
 	err_input(err, "%s: %s since it was dumped", r->name, how);
 	return err_hint(err, "copy the images again, whole, or take another dump; if you have "
-			     "changed one on purpose, remove integrity.img");
+			     "changed one on purpose, pass --no-verify");
 }
 
 /* Is it what the dump wrote? */
-static int check_sum(struct img_reader *r, const struct img_sums *s, struct img_sum *sum,
-		     struct err *err)
+static int check_sum(struct img_reader *r, struct img_sum *sum, struct err *err)
 {
 	uint32_t crc;
 
@@ -158,7 +158,7 @@ static int check_sum(struct img_reader *r, const struct img_sums *s, struct img_
 	if (!sum->has_crc || sum->verified)
 		return 0;
 	r->off = r->size;
-	TRY(img_reader_crc(r, s, &crc, err));
+	TRY(img_reader_crc(r, &crc, err));
 	r->off = 0;
 	if (crc != sum->crc)
 		return changed(r, "has changed", err);
@@ -210,7 +210,7 @@ int img_open(const struct img_dir *dir, enum img_kind kind, uint64_t id, struct 
 		return absent(r, sum, err);
 	r->buf = xcalloc(1, (size_t)MIN(r->size, (uint64_t)BUF_SIZE));
 	if (sum)
-		TRY(check_sum(r, dir->sums, sum, err));
+		TRY(check_sum(r, sum, err));
 	TRY(check_magic(r, err));
 	*ret = TAKE_PTR(r);
 	return 0;

@@ -1,65 +1,36 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The file is one record with the list, and the CRC-32 of all bytes before it, so that it is itself
+ * The file is one record with the list, and the CRC32C of all bytes before it, so that it is itself
  * protected. It names the run of the inventory it belongs to: CRIU may dump into a directory that
  * torpor has used, and leaves files that it doesn't know.
  */
 #include "image/sums.h"
 
 #include "base/auto.h"
+#include "base/crc32c.h"
+#include "base/io.h"
 #include "base/log.h"
 #include "base/vec.h"
 #include "image/kinds.h"
+#include "image/page_sums.h"
 #include "image/schema/integrity.pb-c.h"
 #include "image/schema/inventory.pb-c.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <string.h>
+#include <sys/stat.h>
 
-#define CRC_POLY UINT32_C(0xedb88320) /* reflected */
+#define BUF_LEN (64u * 1024)
 
 struct img_sums {
+	pthread_mutex_t lock; /* of the list, for writers */
 	VEC(struct img_sum) list;
 	/* Names to places in the list + 1; 0 is free. Built by img_sums_read. */
 	uint32_t *index;
-	size_t index_size; /* a power of two */
-	/* Slicing by 8: table[k][b] is what byte b does k bytes further on. */
-	uint32_t crc[8][256];
+	size_t index_size;	 /* a power of two */
+	struct page_sums *pages; /* page_sums.h; NULL until there is a page */
 };
-
-/* ------------------------------------------------------------------- crc */
-
-static void make_crc_table(uint32_t t[8][256])
-{
-	for (uint32_t b = 0; b < 256; b++) {
-		uint32_t c = b;
-
-		for (int bit = 0; bit < 8; bit++)
-			c = (c >> 1) ^ (c & 1 ? CRC_POLY : 0);
-		t[0][b] = c;
-	}
-	for (size_t b = 0; b < 256; b++)
-		for (size_t k = 1; k < 8; k++)
-			t[k][b] = (t[k - 1][b] >> 8) ^ t[0][t[k - 1][b] & 0xff];
-}
-
-uint32_t img_sums_crc(const struct img_sums *s, uint32_t crc, const void *data, size_t len)
-{
-	const uint8_t *p = data;
-	uint32_t c = ~crc;
-
-	for (; len >= 8; len -= 8, p += 8) {
-		uint32_t lo = c ^ ((uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 |
-				   (uint32_t)p[3] << 24);
-
-		c = s->crc[7][lo & 0xff] ^ s->crc[6][lo >> 8 & 0xff] ^ s->crc[5][lo >> 16 & 0xff] ^
-		    s->crc[4][lo >> 24] ^ s->crc[3][p[4]] ^ s->crc[2][p[5]] ^ s->crc[1][p[6]] ^
-		    s->crc[0][p[7]];
-	}
-	for (; len; len--)
-		c = (c >> 8) ^ s->crc[0][(c ^ *p++) & 0xff];
-	return ~c;
-}
 
 /* ------------------------------------------------------------------ list */
 
@@ -67,7 +38,7 @@ struct img_sums *img_sums_new(void)
 {
 	struct img_sums *s = xcalloc(1, sizeof(*s));
 
-	make_crc_table(s->crc);
+	pthread_mutex_init(&s->lock, NULL);
 	return s;
 }
 
@@ -75,6 +46,8 @@ void img_sums_free(struct img_sums *s)
 {
 	if (!s)
 		return;
+	page_sums_free(s->pages);
+	pthread_mutex_destroy(&s->lock);
 	vec_done(&s->list);
 	free(s->index);
 	free(s);
@@ -82,7 +55,14 @@ void img_sums_free(struct img_sums *s)
 
 void img_sums_note(struct img_sums *s, const struct img_sum *sum)
 {
+	pthread_mutex_lock(&s->lock);
 	*vec_push(&s->list) = *sum;
+	pthread_mutex_unlock(&s->lock);
+}
+
+struct page_sums **img_sums_pages(struct img_sums *s)
+{
+	return &s->pages;
 }
 
 bool img_sums_known(const struct img_sums *s)
@@ -93,7 +73,7 @@ bool img_sums_known(const struct img_sums *s)
 /* The slot of a name: its own, or the free one where it belongs. */
 static size_t slot_of(const struct img_sums *s, const char *name)
 {
-	size_t at = img_sums_crc(s, 0, name, strlen(name)) & (s->index_size - 1);
+	size_t at = crc32c(0, name, strlen(name)) & (s->index_size - 1);
 
 	while (s->index[at] && strcmp(s->list.data[s->index[at] - 1].name, name) != 0)
 		at = (at + 1) & (s->index_size - 1);
@@ -115,6 +95,20 @@ static void make_index(struct img_sums *s)
 	s->index = xcalloc(s->index_size, sizeof(*s->index));
 	for (size_t i = 0; i < s->list.len; i++)
 		s->index[slot_of(s, s->list.data[i].name)] = (uint32_t)i + 1;
+}
+
+int img_sums_of_fd(int fd, uint64_t size, uint32_t *ret)
+{
+	auto_free uint8_t *buf = xcalloc(1, BUF_LEN);
+
+	*ret = 0;
+	for (uint64_t at = 0; at < size; at += BUF_LEN) {
+		size_t n = (size_t)MIN(size - at, (uint64_t)BUF_LEN);
+
+		TRY(io_pread_full(fd, buf, n, at));
+		*ret = crc32c(*ret, buf, n);
+	}
+	return 0;
 }
 
 /* ----------------------------------------------------------------- write */
@@ -144,8 +138,8 @@ static void fill_entry(const struct img_sums *s, IntegrityEntry *e, struct arena
 		image_sum__init(sum);
 		sum->name = s->list.data[i].name;
 		sum->size = s->list.data[i].size;
-		sum->has_crc32 = s->list.data[i].has_crc;
-		sum->crc32 = s->list.data[i].crc;
+		sum->has_crc32c = s->list.data[i].has_crc;
+		sum->crc32c = s->list.data[i].crc;
 		e->images[i] = sum;
 	}
 }
@@ -171,6 +165,7 @@ int img_sums_write(const struct img_dir *dir, struct err *err)
 
 	if (!dir->sums)
 		return 0;
+	TRY(page_sums_wait(dir, err));
 	a = arena_new();
 	r = read_inventory(dir, a, &inventory, err);
 	if (r >= 0) {
@@ -187,12 +182,13 @@ int img_sums_write(const struct img_dir *dir, struct err *err)
 static int damaged(const char *what, struct err *err)
 {
 	err_input(err, "integrity.img: %s", what);
-	return err_hint(err, "copy the images again, whole, or take another dump");
+	return err_hint(err, "copy the images again, whole, or take another dump; --no-verify "
+			     "restores without comparing checksums");
 }
 
 static int take_sum(struct img_sums *s, const ImageSum *e, struct err *err)
 {
-	struct img_sum sum = {.size = e->size, .has_crc = e->has_crc32, .crc = e->crc32};
+	struct img_sum sum = {.size = e->size, .has_crc = e->has_crc32c, .crc = e->crc32c};
 
 	if (strlen(e->name) >= sizeof(sum.name))
 		return damaged("a name is too long", err);
@@ -216,11 +212,47 @@ static int read_list(const struct img_dir *dir, struct arena *a, IntegrityEntry 
 	got = img_get(r, a, ret, err);
 	if (got <= 0)
 		return got < 0 ? got : damaged("truncated", err);
-	TRY(img_reader_crc(r, dir->sums, &crc, err));
+	TRY(img_reader_crc(r, &crc, err));
 	TRY(img_get_raw(r, &want, sizeof(want), err));
 	if (crc != want || img_left(r))
 		return damaged("it is damaged", err);
 	return 1;
+}
+
+static bool is_as_listed(const struct img_dir *dir, const struct img_sum *sum)
+{
+	auto_close int fd =
+		openat(dir->fd, sum->name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	struct stat st;
+	uint32_t crc;
+
+	return fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+	       (uint64_t)st.st_size == sum->size &&
+	       (!sum->has_crc || (img_sums_of_fd(fd, sum->size, &crc) == 0 && crc == sum->crc));
+}
+
+/*
+ * The list names another run than the inventory. Either these are the images of somebody who
+ * doesn't know of the list, in a directory that we once used. Or they are ours, and it is the
+ * inventory that has changed: then all others are as they were.
+ */
+static int disown_list(const struct img_dir *dir, struct err *err)
+{
+	struct img_sums *s = dir->sums;
+	const struct img_sum *inventory = img_sums_find(s, "inventory.img");
+	size_t alike = 0;
+
+	for (size_t i = 0; i < s->list.len; i++)
+		alike += is_as_listed(dir, &s->list.data[i]);
+	if (alike && alike + 1 == s->list.len && inventory && !is_as_listed(dir, inventory)) {
+		err_input(err, "inventory.img: has changed since it was dumped");
+		return err_hint(err, "copy the images again, whole, or take another dump; "
+				     "--no-verify restores without comparing checksums");
+	}
+	free(TAKE_PTR(s->index));
+	s->list.len = 0;
+	log_warn("integrity.img is of another dump than inventory.img: not used");
+	return 0;
 }
 
 static int take_list(struct img_sums *s, const IntegrityEntry *e, struct err *err)
@@ -240,11 +272,10 @@ static int read_sums(const struct img_dir *dir, struct arena *a, struct err *err
 	if (got <= 0)
 		return got;
 	TRY(read_inventory(dir, a, &inventory, err));
-	if (inventory && strcmp(e->run_id, run_id_of(inventory)) != 0) {
-		log_warn("integrity.img is of another dump than inventory.img: not used");
-		return 0;
-	}
-	return take_list(dir->sums, e, err);
+	TRY(take_list(dir->sums, e, err));
+	if (inventory && strcmp(e->run_id, run_id_of(inventory)) != 0)
+		return disown_list(dir, err);
+	return 0;
 }
 
 int img_sums_read(const struct img_dir *dir, struct err *err)

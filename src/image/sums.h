@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * integrity.img: name, size and CRC-32 of each image of a dump, in a file of torpor's own beside
+ * integrity.img: name, size and CRC32C of each image of a dump, in a file of torpor's own beside
  * them. The format itself has neither: an image that was cut off between two records is as valid as
  * a whole one, and a flipped bit in a register is a register. Images without this file, such as
  * CRIU's, are read without it.
  *
- * Bytes that don't pass through torpor (memory pages, which the target writes itself, and large
- * ghost files) are compared by size only.
+ * Memory pages, which the target writes itself, have a sum each, in side files of their own
+ * (page_sums.h), so that just those are looked at that are used. Here only the size of a pages file
+ * is noted, and the sum of its side file.
  *
  * `img_dir.sums` is what the writers note sums in, and what the readers compare with once
  * img_sums_read has found some. NULL: neither.
@@ -38,9 +39,12 @@ struct img_sum {
 	uint32_t crc;
 };
 
-/* Continues a CRC-32 (that of zip and PNG); starts at 0. */
-uint32_t img_sums_crc(const struct img_sums *s, uint32_t crc, const void *data, size_t len);
+/* May be called by several threads. */
 void img_sums_note(struct img_sums *s, const struct img_sum *sum);
 /* Are there sums to compare with? Then NULL from img_sums_find says: not an image of this dump. */
 bool img_sums_known(const struct img_sums *s);
 struct img_sum *img_sums_find(struct img_sums *s, const char *name);
+/* The CRC32C of the first `size` bytes of a file; negative errno. */
+MUST_USE int img_sums_of_fd(int fd, uint64_t size, uint32_t *ret);
+/* Where the sums of pages in the making hang: page_sums.c. */
+struct page_sums **img_sums_pages(struct img_sums *s);

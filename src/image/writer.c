@@ -10,6 +10,7 @@
 #include "image/image.h"
 
 #include "base/auto.h"
+#include "base/crc32c.h"
 #include "base/io.h"
 #include "image/kinds.h"
 #include "image/sums.h"
@@ -18,8 +19,10 @@
 #include <string.h>
 
 #define BUF_SIZE (16 * 1024)
-/* More than that is copied by the kernel, where it may share blocks; its bytes aren't seen then. */
+/* More than that is copied by the kernel, where it may share blocks. */
 #define COPY_MIN (256 * 1024)
+/* So many bytes at a time, which the sum is made of next. */
+#define COPY_PIECE (2 * 1024 * 1024)
 
 struct img_writer {
 	const struct img_row *row;
@@ -29,8 +32,7 @@ struct img_writer {
 	uint64_t off; /* of buf in the file */
 	struct img_sums *sums;
 	uint32_t crc;
-	bool has_crc; /* all bytes so far have passed through here */
-	size_t len;   /* bytes in buf */
+	size_t len; /* bytes in buf */
 	uint8_t buf[BUF_SIZE];
 };
 
@@ -45,7 +47,6 @@ int img_create(const struct img_dir *dir, enum img_kind kind, uint64_t id, struc
 	img_name(kind, id, w->name);
 	if (w->row->family != IMG_FAMILY_SERVICE)
 		w->sums = dir->sums;
-	w->has_crc = w->sums;
 	*ret = w;
 	return 0;
 }
@@ -57,8 +58,8 @@ static int write_through(struct img_writer *w, const void *data, size_t len, str
 	if (r < 0)
 		return err_sys(err, r, "%s: write", w->name);
 	w->off += len;
-	if (w->has_crc)
-		w->crc = img_sums_crc(w->sums, w->crc, data, len);
+	if (w->sums)
+		w->crc = crc32c(w->crc, data, len);
 	return 0;
 }
 
@@ -166,8 +167,24 @@ static int copy_through(struct img_writer *w, int fd, int64_t off, uint64_t len,
 	return 0;
 }
 
+/* The next len bytes, which are there already: still in the page cache, mostly. */
+static int sum_copied(struct img_writer *w, uint64_t len, struct err *err)
+{
+	for (uint64_t done = 0; done < len;) {
+		size_t n = (size_t)MIN(len - done, (uint64_t)sizeof(w->buf));
+		int r = io_pread_full(w->fd, w->buf, n, w->off + done);
+
+		if (r < 0)
+			return err_sys(err, r, "%s: read back the bytes of a record", w->name);
+		w->crc = crc32c(w->crc, w->buf, n);
+		done += n;
+	}
+	return 0;
+}
+
 int img_put_from(struct img_writer *w, int fd, int64_t off, uint64_t len, struct err *err)
 {
+	uint64_t n;
 	int r;
 
 	if (w->fd < 0)
@@ -175,22 +192,26 @@ int img_put_from(struct img_writer *w, int fd, int64_t off, uint64_t len, struct
 	TRY(flush(w, err));
 	if (off < 0 || len <= COPY_MIN)
 		return copy_through(w, fd, off, len, err);
-	r = io_copy_range(fd, (uint64_t)off, w->fd, w->off, len);
-	if (r < 0)
-		return err_sys(err, r, "%s: copy the bytes of a record", w->name);
-	w->off += len;
-	w->has_crc = false;
+	for (; len; len -= n, off += (int64_t)n) {
+		n = MIN(len, (uint64_t)COPY_PIECE);
+		r = io_copy_range(fd, (uint64_t)off, w->fd, w->off, n);
+		if (r < 0)
+			return err_sys(err, r, "%s: copy the bytes of a record", w->name);
+		if (w->sums)
+			TRY(sum_copied(w, n, err));
+		w->off += n;
+	}
 	return 0;
 }
 
 uint32_t img_writer_crc(const struct img_writer *w)
 {
-	return w->has_crc ? img_sums_crc(w->sums, w->crc, w->buf, w->len) : 0;
+	return w->sums ? crc32c(w->crc, w->buf, w->len) : 0;
 }
 
 static void note_sum(const struct img_writer *w)
 {
-	struct img_sum sum = {.size = w->off, .has_crc = w->has_crc, .crc = w->crc};
+	struct img_sum sum = {.size = w->off, .has_crc = true, .crc = w->crc};
 
 	if (!w->sums)
 		return;

@@ -227,6 +227,8 @@ static int flush(struct image_sink *s, struct err *err)
 		TRY(write_by_target(s, err));
 	else
 		TRY(outside_copy(&s->outside, s->queue.data, s->queue.len, err));
+	vec_foreach (piece, &s->queue)
+		pagemap_wrote(s->writer, piece->off, piece->len);
 	s->queue.len = 0;
 	s->queued_bytes = 0;
 	return 0;

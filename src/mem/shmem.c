@@ -56,7 +56,10 @@ static int write_run(struct shmem_dump *d, uint64_t at, size_t first, size_t las
 	fd = pagemap_pages_fd(d->w, err);
 	TRY(fd);
 	r = io_pwrite_full(fd, d->buf + first * PAGE, (last - first) * PAGE, off);
-	return r < 0 ? fail(d, r, "writing pages", err) : 0;
+	if (r < 0)
+		return fail(d, r, "writing pages", err);
+	pagemap_wrote(d->w, off, (last - first) * PAGE);
+	return 0;
 }
 
 static int dump_buffer(struct shmem_dump *d, uint64_t at, uint64_t len, struct err *err)

@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 # A short front for Meson. Variables: BUILD (directory), MESON_FLAGS, PREFIX, DESTDIR,
-# TESTS (arguments for tests/run, for example TESTS='pipe --mode plain').
+# TESTS (arguments for tests/run, for example TESTS='pipe --mode plain'), BENCH (arguments for
+# tests/bench/run, for example BENCH=--quick).
 BUILD ?= build
 PREFIX ?= /usr/local
 MESON_FLAGS ?=
 TESTS ?=
+BENCH ?=
 # Freezing somebody else's process takes root.
 SUDO := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo)
 export LC_ALL := C.UTF-8
 
-.PHONY: all demo test test-asan bench fuzz install lint lint-all check-headers format clean deps-build deps-test
+.PHONY: all demo test test-asan bench fuzz install lint lint-all check-headers format clean deps-build deps-test deps-bench
 
 all: $(BUILD)/build.ninja
 	ninja -C $(BUILD)
@@ -21,6 +23,8 @@ deps-build:
 	@tools/deps.sh build
 deps-test:
 	@tools/deps.sh test
+deps-bench:
+	@tools/deps.sh bench
 
 demo: deps-test
 	$(MAKE) all
@@ -37,9 +41,10 @@ test-asan: deps-build
 		MESON_FLAGS="$(MESON_FLAGS) -Db_sanitize=address,undefined -Db_lundef=false"
 	tools/run_tests.py --unit-only $(BUILD)-asan
 
-bench: deps-test
+# Each command beside the plain kernel work of the same run; tables, and plots in $(BUILD)/bench.
+bench: deps-bench
 	$(MAKE) all
-	$(SUDO) tests/bench/run $(BUILD)/torpor
+	$(SUDO) tests/bench/run $(BENCH) $(BUILD)/torpor
 
 fuzz: deps-test
 	$(MAKE) all

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Installs the Debian packages that are missing: tools/deps.sh build|test|lint
+# Installs the Debian packages that are missing: tools/deps.sh build|test|bench|lint
 #
 # Needs root or sudo, and only if something is missing: on a machine that has it all it neither
 # asks nor touches the network.
@@ -10,14 +10,17 @@ export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive
 build="gcc libc6-dev meson ninja-build pkg-config libprotobuf-c-dev protobuf-c-compiler libcmocka-dev scdoc"
 # What the behaviour tests freeze and wake, and what they look with.
 test="$build python3 perl xz-utils sqlite3 vim procps iproute2 strace util-linux"
+# What draws the plots of `make bench`.
+bench="$test python3-matplotlib"
 lint="$build python3 clang-format clang-tidy cppcheck codespell shellcheck clang"
 
 case "${1:-}" in
 build) wanted=$build ;;
 test) wanted=$test ;;
+bench) wanted=$bench ;;
 lint) wanted=$lint ;;
 *)
-	echo "usage: tools/deps.sh build|test|lint" >&2
+	echo "usage: tools/deps.sh build|test|bench|lint" >&2
 	exit 2
 	;;
 esac

@@ -152,7 +152,7 @@ static int write_tasks(struct dump *d, struct err *err)
 
 static int write_memory(struct dump *d, struct err *err)
 {
-	const struct mem_dump_opts opts = {.dir = d->dir};
+	const struct mem_dump_opts opts = {.dir = d->dir, .cow = !d->o->compat_images};
 	auto_free struct mem_task *tasks = xcalloc(d->ntasks, sizeof(*tasks));
 	uint64_t start = stats_now_us();
 

@@ -98,6 +98,9 @@ static int source_init(const struct writing *w, size_t task, struct task_source 
 
 	*s = (struct task_source){0};
 	TRY(track_states(t, n, s, &so, err));
+	if (w->o->parent)
+		TRY(page_store_map(w->o->parent, IMG_PAGEMAP, (uint64_t)t->target->vpid,
+				   /* optional= */ true, &so.parent, err));
 	TRY(space_source_new(t->target, t->mem->vmas.data, n, &so, &s->pages, err));
 	if (shared->len)
 		s->pages = cow_source_new(s->pages, shared, w->vpids);

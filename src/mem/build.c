@@ -286,7 +286,7 @@ static int carry_out(struct build_mem *m, const struct rmem *rm, const struct me
 	while (at < p->map.len)
 		TRY(map_some(m, p, &at, err));
 	TRY(run_with_uffd(m, p, &uffd, err));
-	TRY(fill_pages(m->t, p->fill.data, p->fill.len, uffd, err));
+	TRY(fill_pages(m->t, p->fill.data, p->fill.len, uffd, m->opener->common->pool, err));
 	if (uffd >= 0)
 		TRY(call(m, err, SYS_close, ARGS((uint64_t)uffd)));
 	return protect(m, rm, p, err);

@@ -17,8 +17,9 @@ bool fill_wants_uffd(const struct fill *fills, size_t n);
 #endif
 
 /*
- * Writes all of them; mappings and drops of the plan are done. `uffd` is a userfaultfd of the task
- * (its number there) or -1; it has to be closed there afterwards.
+ * Writes all of them, by the threads of `pool` if it is worth it; mappings and drops of the plan
+ * are done. `uffd` is a userfaultfd of the task (its number there) or -1; it has to be closed there
+ * afterwards.
  */
 MUST_USE int fill_pages(struct target *t, const struct fill *fills, size_t n, int uffd,
-			struct err *err);
+			struct pool *pool, struct err *err);

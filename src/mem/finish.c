@@ -67,7 +67,8 @@ static int take_own_pages(struct finish *f, struct err *err)
 	if (r == 0)
 		r = run(f, err);
 	if (r == 0)
-		r = fill_pages(f->t, p.fill.data, p.fill.len, /* uffd= */ -1, err);
+		r = fill_pages(f->t, p.fill.data, p.fill.len, /* uffd= */ -1,
+			       f->opener->common->pool, err);
 	log_debug("pid %d: has its own pages in %zu places", f->t->pid, p.fill.len + p.drop.len);
 	mem_plan_done(&p);
 	return r;

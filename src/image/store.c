@@ -235,6 +235,24 @@ static struct store_image *image_new(struct store_level *l, enum img_kind kind, 
 	return im;
 }
 
+/*
+ * The pages stay mapped; the descriptors of thousands of tasks in a long chain would be more than a
+ * process may have.
+ */
+static int let_go_of_file(struct store_image *im, struct err *err)
+{
+	struct stat st;
+
+	if (im->pm->fd < 0)
+		return 0;
+	if (fstat(im->pm->fd, &st) < 0)
+		return err_sys(err, -errno, "%s: stat", im->pm->pages_name);
+	im->dev = st.st_dev;
+	im->ino = st.st_ino;
+	im->pm->fd = fd_close(im->pm->fd);
+	return 0;
+}
+
 int store_image_get(struct page_store *s, size_t level, enum img_kind kind, uint64_t id,
 		    struct store_image **ret, struct err *err)
 {
@@ -248,11 +266,8 @@ int store_image_get(struct page_store *s, size_t level, enum img_kind kind, uint
 	}
 	if (pagemap_load(&l->dir, kind, id, /* optional= */ true, &pm, err) < 0)
 		return store_err_in(s, level, err);
-	/* It stays mapped; thousands of tasks in a long chain would take all our descriptors. */
-	if (pm)
-		pm->fd = fd_close(pm->fd);
 	*ret = image_new(l, kind, id);
 	(*ret)->level = level;
 	(*ret)->pm = pm;
-	return 0;
+	return pm ? let_go_of_file(*ret, err) : 0;
 }

@@ -13,6 +13,7 @@ struct store_image {
 	enum img_kind kind; /* IMG_PAGEMAP or IMG_PAGEMAP_SHMEM */
 	uint64_t id;
 	struct pagemap *pm;   /* NULL: there is none */
+	uint64_t dev, ino;    /* of the pages file, if it has one */
 	size_t hint;	      /* the run that was looked at last */
 	struct page_map *map; /* what it comes to; only if it was asked for */
 };

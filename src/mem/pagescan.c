@@ -4,6 +4,18 @@
  * of shared memory have PAGE_IS_FILE, the zero page PAGE_IS_PFNZERO, and the walk skips gaps and
  * empty page tables. The one thing it reports too much is [vvar], whose pages are of nobody.
  *
+ * It is cut into windows because the kernel holds the mmap_lock of a target that may run while it
+ * walks (until 512 ranges are found, which for dense memory is never). A window begins at data,
+ * which a first call looks for without protecting anything: a terabyte of empty page tables is one
+ * step. It ends at a multiple of 2 MiB, as a huge page of which a part is protected is split.
+ *
+ * What `written` means. Data under asynchronous write protection was written if its entry has lost
+ * the mark; and all of it was where the mapping isn't protected at all. One case needs care: when
+ * a marked page of a private file mapping is dropped (MADV_DONTNEED, memory pressure on a clean
+ * copy), the kernel leaves a marker in the page table, which the scan reports as swapped out and
+ * not written, like a page that still has the program's data. So in mappings of files, what is
+ * swapped out always counts as written. In anonymous memory nothing is left behind.
+ *
  * Without the ioctl, 8 bytes per page are read. Bit 61 is PAGE_IS_FILE; the zero page shows only
  * by its frame number, which needs CAP_SYS_ADMIN and is learnt from a page of our own. Taking it
  * for data is harmless, just bigger.
@@ -13,12 +25,15 @@
 #include "base/auto.h"
 #include "base/io.h"
 #include "kernel/proc.h"
+#include "mem/track.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
 #include <sys/mman.h>
 
-#define PAGE 4096u
+#define PAGE	  4096u
+#define HUGE_PAGE (UINT64_C(2) << 20)
+#define WINDOW	  (UINT64_C(64) << 20)
 
 bool pagescan_entry_wanted(uint64_t entry, enum pagescan_what what, uint64_t zero_pfn)
 {
@@ -55,6 +70,23 @@ static int fail(const struct pagescan *s, int code, struct err *err)
 	return err_sys(err, code, "pid %d (%s): reading pagemap", s->target->pid, s->target->comm);
 }
 
+/* The next stretch to be looked at: mappings that lie side by side, or all there are. */
+static bool next_stretch(struct pagescan *s)
+{
+	bool all = s->mode != PAGESCAN_PROTECT;
+
+	while (s->vma < s->nvmas && !all && !vma_is_trackable(&s->vmas[s->vma]))
+		s->vma++;
+	if (s->vma == s->nvmas)
+		return false;
+	s->at = s->window = s->vmas[s->vma].start;
+	do {
+		s->end = s->vmas[s->vma++].end;
+	} while (s->vma < s->nvmas &&
+		 (all || (s->vmas[s->vma].start == s->end && vma_is_trackable(&s->vmas[s->vma]))));
+	return true;
+}
+
 int pagescan_init(struct pagescan *s, const struct target *t, enum pagescan_what what,
 		  enum pagescan_mode mode, const struct vma *vmas, size_t nvmas, struct err *err)
 {
@@ -67,8 +99,7 @@ int pagescan_init(struct pagescan *s, const struct target *t, enum pagescan_what
 	s->mode = mode;
 	s->old_kernel = s->no_guards = false;
 	s->zero_pfn = 0;
-	s->at = nvmas ? vmas[0].start : 0;
-	s->end = nvmas ? vmas[nvmas - 1].end : 0;
+	s->at = s->end = s->window = 0;
 	s->vma = s->next = s->n = 0;
 	s->fd = openat(t->proc, "pagemap", O_RDONLY | O_CLOEXEC);
 	return s->fd < 0 ? fail(s, -errno, err) : 0;
@@ -79,18 +110,26 @@ void pagescan_done(struct pagescan *s)
 	s->fd = fd_close(s->fd);
 }
 
-static int scan(struct pagescan *s)
+/* Ranges end where one of these bits changes: no more than are needed. */
+static uint64_t wanted_bits(const struct pagescan *s)
 {
-	struct pm_scan_arg arg = {
-		.size = sizeof(arg),
-		.start = s->at,
-		.end = s->end,
-		.vec = (uintptr_t)s->found,
-		.vec_len = PAGESCAN_REGIONS,
-		/* Regions are merged as long as these bits are equal: ask for one that is fixed. */
-		.return_mask = PAGE_IS_PFNZERO,
-	};
-	int n;
+	if (s->what == PAGESCAN_GUARDS)
+		return PAGE_IS_GUARD;
+	switch (s->mode) {
+	case PAGESCAN_DIRTY:
+	case PAGESCAN_PROTECT:
+		return PAGE_IS_HUGE | PAGE_IS_WPALLOWED | PAGE_IS_WRITTEN | PAGE_IS_SWAPPED;
+	case PAGESCAN_SOFT_DIRTY:
+		return PAGE_IS_HUGE | PAGE_IS_SOFT_DIRTY;
+	case PAGESCAN_PLAIN:
+		break;
+	}
+	return PAGE_IS_HUGE;
+}
+
+static struct pm_scan_arg scan_arg(const struct pagescan *s)
+{
+	struct pm_scan_arg arg = {.size = sizeof(arg), .return_mask = wanted_bits(s)};
 
 	if (s->what == PAGESCAN_GUARDS) {
 		arg.category_mask = PAGE_IS_GUARD;
@@ -102,6 +141,38 @@ static int scan(struct pagescan *s)
 		arg.category_mask = arg.category_inverted = unwanted;
 		arg.category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED;
 	}
+	return arg;
+}
+
+/* Moves on to the next page that is wanted, and lays a window there. */
+static int open_window(struct pagescan *s)
+{
+	struct page_region first;
+	struct pm_scan_arg arg = scan_arg(s);
+	int n;
+
+	arg.start = s->at;
+	arg.end = s->end;
+	arg.vec = (uintptr_t)&first;
+	arg.vec_len = arg.max_pages = 1;
+	n = ioctl(s->fd, PAGEMAP_SCAN, &arg);
+	if (n < 0)
+		return -errno;
+	s->at = n ? first.start : s->end;
+	s->window = MIN(s->end, s->at / HUGE_PAGE * HUGE_PAGE + WINDOW);
+	return 0;
+}
+
+static int scan_window(struct pagescan *s)
+{
+	struct pm_scan_arg arg = scan_arg(s);
+	int n;
+
+	arg.flags = s->mode == PAGESCAN_PROTECT ? PM_SCAN_WP_MATCHING : 0;
+	arg.start = s->at;
+	arg.end = s->window;
+	arg.vec = (uintptr_t)s->found;
+	arg.vec_len = PAGESCAN_REGIONS;
 	n = ioctl(s->fd, PAGEMAP_SCAN, &arg);
 	if (n < 0)
 		return -errno;
@@ -109,6 +180,40 @@ static int scan(struct pagescan *s)
 	s->n = (size_t)n;
 	s->next = 0;
 	return 0;
+}
+
+static int scan(struct pagescan *s)
+{
+	int r = 0;
+
+	s->n = s->next = 0;
+	while (r >= 0 && s->n == 0) {
+		if (s->at < s->window)
+			r = scan_window(s);
+		else if (s->at < s->end)
+			r = open_window(s);
+		else if (!next_stretch(s))
+			break;
+	}
+	return r;
+}
+
+static bool entry_written(const struct pagescan *s, uint64_t entry)
+{
+	return s->mode != PAGESCAN_SOFT_DIRTY || entry & PM_SOFT_DIRTY;
+}
+
+static void add_entry(struct pagescan *s, uint64_t at, uint64_t entry)
+{
+	uint64_t bits = entry_written(s, entry) ? PAGE_IS_SOFT_DIRTY : 0;
+	struct page_region *last = s->n ? &s->found[s->n - 1] : NULL;
+
+	if (!pagescan_entry_wanted(entry, s->what, s->zero_pfn))
+		return;
+	if (last && last->end == at && last->categories == bits)
+		last->end = at + PAGE;
+	else
+		s->found[s->n++] = (struct page_region){at, at + PAGE, bits};
 }
 
 /* Reads entries of the current vma until something is found or the last vma is through. */
@@ -130,18 +235,22 @@ static int read_entries(struct pagescan *s)
 		got = pread(s->fd, entries, want * 8, (off_t)(at / PAGE * 8));
 		if (got <= 0)
 			return got < 0 ? -errno : -ESRCH;
-		for (size_t i = 0; i < (size_t)got / 8; i++, at += PAGE) {
-			if (!pagescan_entry_wanted(entries[i], s->what, s->zero_pfn))
-				continue;
-			if (s->n && s->found[s->n - 1].end == at)
-				s->found[s->n - 1].end = at + PAGE;
-			else
-				s->found[s->n++] = (struct page_region){at, at + PAGE, 0};
-		}
+		for (size_t i = 0; i < (size_t)got / 8; i++, at += PAGE)
+			add_entry(s, at, entries[i]);
 		s->at = at;
 	}
-	if (s->vma == s->nvmas)
-		s->at = s->end;
+	return 0;
+}
+
+static int begin_old_kernel(struct pagescan *s)
+{
+	if (s->mode == PAGESCAN_DIRTY || s->mode == PAGESCAN_PROTECT)
+		return -EOPNOTSUPP;
+	s->old_kernel = true;
+	s->vma = 0;
+	s->at = 0;
+	if (s->what == PAGESCAN_DATA)
+		s->zero_pfn = learn_zero_pfn();
 	return 0;
 }
 
@@ -156,30 +265,66 @@ static int refill(struct pagescan *s)
 	}
 	/* ENOTTY: before 6.7. */
 	if (!s->old_kernel && (r == -ENOTTY || r == -EINVAL)) {
-		s->old_kernel = true;
-		if (s->what == PAGESCAN_DATA)
-			s->zero_pfn = learn_zero_pfn();
-		r = read_entries(s);
+		r = begin_old_kernel(s);
+		if (r >= 0)
+			r = read_entries(s);
 	}
 	return r;
 }
 
+/* Is all of [start, end) in anonymous mappings, where no markers are left behind? */
+static bool is_anonymous(const struct pagescan *s, uint64_t start, uint64_t end)
+{
+	size_t low = 0, high = s->nvmas;
+
+	while (low < high) {
+		size_t mid = (low + high) / 2;
+
+		if (s->vmas[mid].end <= start)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	for (; low < s->nvmas && s->vmas[low].start < end; low++)
+		if (!vma_is(&s->vmas[low], VMA_ANON_PRIVATE))
+			return false;
+	return true;
+}
+
+static bool is_written(const struct pagescan *s, const struct page_region *r)
+{
+	switch (s->mode) {
+	case PAGESCAN_DIRTY:
+	case PAGESCAN_PROTECT:
+		if (!(r->categories & PAGE_IS_WPALLOWED) || r->categories & PAGE_IS_WRITTEN)
+			return true;
+		return r->categories & PAGE_IS_SWAPPED && !is_anonymous(s, r->start, r->end);
+	case PAGESCAN_SOFT_DIRTY:
+		return r->categories & PAGE_IS_SOFT_DIRTY;
+	case PAGESCAN_PLAIN:
+		break;
+	}
+	return true;
+}
+
 int pagescan_next(struct pagescan *s, struct pagescan_region *ret, struct err *err)
 {
-	while (s->next == s->n) {
-		int r;
+	const struct page_region *r;
 
-		if (s->at >= s->end)
+	if (s->next == s->n) {
+		int code = refill(s);
+
+		if (code < 0)
+			return fail(s, code, err);
+		if (s->n == 0)
 			return 0;
-		r = refill(s);
-		if (r < 0)
-			return fail(s, r, err);
 	}
+	r = &s->found[s->next++];
 	*ret = (struct pagescan_region){
-		.start = s->found[s->next].start,
-		.end = s->found[s->next].end,
-		.written = true,
+		.start = r->start,
+		.end = r->end,
+		.written = is_written(s, r),
+		.huge = r->categories & PAGE_IS_HUGE,
 	};
-	s->next++;
 	return 1;
 }

@@ -18,12 +18,14 @@ enum pagescan_what {
 
 #define PAGESCAN_REGIONS 1024
 
-/* Only with PAGESCAN_DATA: tell what was written since the last scan that protected. */
+/* Only with PAGESCAN_DATA: what `written` says; see tracker_scan_mode() in mem/track.h. */
 enum pagescan_mode {
-	PAGESCAN_PLAIN,	  /* everything counts as written */
-	PAGESCAN_DIRTY,	  /* `written` says */
-	PAGESCAN_PROTECT, /* and the next round begins for what is found; uffd-wp only. Mappings
-			     that aren't tracked are skipped: the target may run */
+	PAGESCAN_PLAIN,	     /* everything counts as written */
+	PAGESCAN_DIRTY,	     /* written since the last scan that protected; uffd-wp */
+	PAGESCAN_PROTECT,    /* the same, and the next round begins for what is found. Just these
+				mappings are looked at, those that aren't tracked are skipped: the
+				target may run */
+	PAGESCAN_SOFT_DIRTY, /* written since the last tracker_restart(); soft-dirty */
 };
 
 struct pagescan_region {
@@ -42,15 +44,19 @@ struct pagescan {
 	bool old_kernel;   /* entries, vma by vma */
 	bool no_guards;	   /* the ioctl doesn't know them */
 	uint64_t zero_pfn; /* old kernel: the frame of the zero page, 0 if unknown */
-	uint64_t at, end;  /* what is left to be looked at */
-	size_t vma;	   /* old kernel: where `at` is */
+	uint64_t at, end;  /* what is left to be looked at, of ... */
+	size_t vma;	   /* ... the mappings before this one. Old kernel: where `at` is */
+	uint64_t window;   /* how far one call goes */
 	size_t next, n;	   /* unread results */
 	struct page_region found[PAGESCAN_REGIONS];
 };
 
 /*
  * The vmas must stay as they are until pagescan_done. Ranges that come back may reach over
- * several adjacent vmas and may touch others than these.
+ * several adjacent vmas and, but for PAGESCAN_PROTECT, touch others than these.
+ *
+ * The kernel holds the target's mmap_lock for about a quarter of a millisecond at most at a time,
+ * however large the target is; what is empty costs next to nothing.
  */
 MUST_USE int pagescan_init(struct pagescan *s, const struct target *t, enum pagescan_what what,
 			   enum pagescan_mode mode, const struct vma *vmas, size_t nvmas,

@@ -62,11 +62,11 @@ static enum track_state state_of(const struct space_source *s, const struct vma 
 
 static enum pagescan_mode mode_for(const struct space_source *s, const struct vma *v)
 {
-	if (!s->o.tracker)
+	enum pagescan_mode mode = tracker_scan_mode(s->o.tracker, s->o.restart);
+
+	if (mode == PAGESCAN_PROTECT && state_of(s, v) == TRACK_OFF)
 		return PAGESCAN_PLAIN;
-	if (!s->o.restart || s->o.tracker != TRACKER_UFFD_WP)
-		return PAGESCAN_DIRTY;
-	return state_of(s, v) == TRACK_OFF ? PAGESCAN_PLAIN : PAGESCAN_PROTECT;
+	return mode;
 }
 
 /* Scans from s->vma on, as far as one mode goes. */

@@ -11,6 +11,7 @@
  */
 #pragma once
 
+#include "mem/pagescan.h"
 #include "mem/vma.h"
 #include "remote/target.h"
 
@@ -21,10 +22,13 @@ enum tracker_kind {
 };
 
 const char *tracker_name(enum tracker_kind kind); /* "uffd-wp", "soft-dirty", "none" */
-/* By doing it to a page of our own. */
+/* 0 if it works, by doing it to a page of our own; a negative errno says what failed. */
+int tracker_probe(enum tracker_kind kind);
 bool tracker_works(enum tracker_kind kind);
 /* The best one that works; TRACKER_NONE. */
 enum tracker_kind tracker_best(void);
+/* How its pages are looked at; protect: a new round begins (soft-dirty: by tracker_restart()). */
+enum pagescan_mode tracker_scan_mode(enum tracker_kind kind, bool protect);
 
 /* Tracks one address space. */
 struct tracker {
@@ -37,11 +41,17 @@ struct tracker {
 
 /*
  * uffd-wp: makes a userfaultfd in the target (its leader is entered) and takes it away from there.
+ * -EMFILE (err set): its table of descriptors is full. Go on without a tracker for it.
  * soft-dirty: nothing happens to the target.
  */
 MUST_USE int tracker_attach(struct target *t, enum tracker_kind kind, struct tracker **ret,
 			    struct err *err);
 void tracker_free(struct tracker *tr); /* accepts NULL; closes: pages are unprotected again */
+/*
+ * Its address space is gone (the program has called execve() since, or is dead): it tracks nothing
+ * any more. The same program can be attached to again.
+ */
+bool tracker_is_stale(const struct tracker *tr);
 
 /* What is known of a mapping. */
 enum track_state {
@@ -49,10 +59,13 @@ enum track_state {
 	TRACK_NEW,     /* tracked from now on: all of it counts as written this time */
 	TRACK_ON,      /* a scan tells */
 };
+/* Can it be tracked at all? Its pages are private, and not the kernel's, huge, or droppable. */
+bool vma_is_trackable(const struct vma *v);
 /*
  * Brings mappings that aren't tracked yet under the tracker and says what holds for each in
  * states[i]. The target may run: a mapping that is gone is TRACK_OFF. Mappings with a userfaultfd
- * of the target's own are TRACK_OFF, with a warning in the log that names them.
+ * of the target's own are TRACK_OFF, with a warning in the log that names them. A scan with
+ * PAGESCAN_PROTECT has to leave out those that are TRACK_OFF.
  */
 MUST_USE int tracker_arm(struct tracker *tr, const struct vma *vmas, size_t n, uint8_t *states,
 			 struct err *err);

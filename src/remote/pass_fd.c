@@ -251,6 +251,69 @@ int target_return_fd(struct target *t, struct tfd fd, struct err *err)
 			  : 0;
 }
 
+/*
+ * The number is copied to the lend area by the target itself, in the same batch: there is no moment
+ * at which our death would leave the descriptor behind.
+ */
+static int make_noted(struct target *t, int i, long nr, uint64_t arg, struct err *err)
+{
+	raddr_t number = raddr(lend_area_at(t, i).va + LEND_GOT);
+	auto_batch struct batch *b = batch_new(target_leader(t));
+	raddr_t to = batch_space(b, sizeof(struct iovec)),
+		from = batch_space(b, sizeof(struct iovec));
+	struct err ignored = ERR_INIT;
+	int64_t closed;
+	int fd = -1;
+
+	*(struct iovec *)batch_data(b, to) = (struct iovec){(void *)number.va, sizeof(int)};
+	*(struct iovec *)batch_data(b, from) = (struct iovec){
+		(void *)(scratch_at(t->scratch, SCRATCH_CALLS).va + CALL_RET), sizeof(int)};
+	batch_must(b, batch_call(b, nr, arg));
+	batch_call(b, SYS_process_vm_readv, (uint64_t)t->vpid, to.va, 1, from.va, 1);
+	if (batch_run(b, err) >= 0 && batch_expect(b, 0, err) >= 0) {
+		int there = (int)batch_ret(b, 0);
+
+		/* Once more, for kernels without that call. */
+		if (target_write(t, number, &there, sizeof(there), err) >= 0)
+			fd = target_get_fd(t, (struct tfd){there}, err);
+	}
+	if (!t->died && lend_end(t, i, &closed, fd < 0 ? &ignored : err) < 0)
+		fd = fd_close(fd);
+	return fd < 0 ? err->code : fd;
+}
+
+/* One call after the other: see batch.h on filters. */
+static int make_singly(struct target *t, long nr, uint64_t arg, struct err *err)
+{
+	auto_batch struct batch *b = batch_new(target_leader(t));
+	struct tfd made;
+	int fd;
+
+	batch_call(b, nr, arg);
+	TRY(batch_run(b, err));
+	TRY(batch_expect(b, 0, err));
+	made.n = (int)batch_ret(b, 0);
+	fd = target_get_fd(t, made, err);
+	batch_reset(b);
+	batch_call(b, SYS_close, (uint64_t)made.n);
+	if (batch_run(b, fd < 0 ? &(struct err){0} : err) < 0)
+		fd = fd_close(fd);
+	return fd < 0 ? err->code : fd;
+}
+
+int target_make_fd(struct target *t, long nr, uint64_t arg, struct err *err)
+{
+	int i = lend_find(t, -1);
+
+	if (t->has_seccomp || !t->scratch->signo)
+		return make_singly(t, nr, arg, err);
+	if (i < 0)
+		return err_bug(err, "pid %d (%s): more than %d lent descriptors", t->pid, t->comm,
+			       LENT_MAX);
+	TRY(lend_prepare(t, i, err));
+	return make_noted(t, i, nr, arg, err);
+}
+
 static int install_cmp(const void *a, const void *b)
 {
 	const struct fd_install *x = a, *y = b;

@@ -16,6 +16,13 @@ MUST_USE int target_get_fd(const struct target *t, struct tfd fd, struct err *er
 MUST_USE int target_lend_fd(struct target *t, int fd, struct tfd *ret, struct err *err);
 MUST_USE int target_return_fd(struct target *t, struct tfd fd, struct err *err);
 
+/*
+ * A descriptor that only the target itself can make, by the call nr(arg): taken over, and closed
+ * there. The target must be entered. Negative errno on err; -EMFILE: its table is full. If we die
+ * in between, the agent closes it (but not in a target with seccomp filters).
+ */
+MUST_USE int target_make_fd(struct target *t, long nr, uint64_t arg, struct err *err);
+
 /* Restore only: our `fd` becomes descriptor `num` there, for all of them. `num`s are unique. */
 struct fd_install {
 	int fd;

@@ -42,6 +42,11 @@ struct pm_scan_arg {
 #define PAGEMAP_SCAN _IOWR('f', 16, struct pm_scan_arg)
 #endif
 
+#ifndef PM_SCAN_WP_MATCHING
+#define PM_SCAN_WP_MATCHING   (1 << 0) /* and protect what is reported */
+#define PM_SCAN_CHECK_WPASYNC (1 << 1) /* EPERM at a mapping without asynchronous protection */
+#endif
+
 #ifndef PAGE_IS_GUARD
 #define PAGE_IS_GUARD (1 << 8)
 #endif
@@ -50,6 +55,7 @@ _Static_assert(sizeof(struct pm_scan_arg) == 96, "struct pm_scan_arg as in Linux
 
 /* Entries of /proc/PID/pagemap; the kernel names them in fs/proc/task_mmu.c only. */
 #define PM_PFRAME_MASK	  (((__u64)1 << 55) - 1)
+#define PM_SOFT_DIRTY	  ((__u64)1 << 55)
 #define PM_MMAP_EXCLUSIVE ((__u64)1 << 56) /* 4.2: mapped once */
 #define PM_GUARD_REGION	  ((__u64)1 << 58) /* 6.15 */
 #define PM_FILE		  ((__u64)1 << 61)

@@ -64,6 +64,9 @@ static int run(struct options *o)
 	case VERB_DUMP:
 		status = verb_dump(o, &session);
 		break;
+	case VERB_PRE_DUMP:
+		status = verb_pre_dump(o, &session);
+		break;
 	case VERB_RESTORE:
 		status = verb_restore(o, &session);
 		break;

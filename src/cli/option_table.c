@@ -198,6 +198,38 @@ static int set_network_lock(struct option_parser *p, const struct option_row *ro
 	return 0;
 }
 
+/* There is one engine, which reads from outside and needs no pipes: both names mean it. */
+static int set_pre_dump_mode(struct option_parser *p, const struct option_row *row,
+			     const char *value, bool on, struct err *err)
+{
+	if (strcmp(value, "read") != 0 && strcmp(value, "splice") != 0)
+		return err_input(err, "'%s' is neither read nor splice", value);
+	return 0;
+}
+
+static int set_compat(struct option_parser *p, const struct option_row *row, const char *value,
+		      bool on, struct err *err)
+{
+	if (strcmp(value, "criu") != 0)
+		return err_input(err, "'%s' isn't criu", value);
+	p->o->compat_images = true;
+	return 0;
+}
+
+static int set_tracker(struct option_parser *p, const struct option_row *row, const char *value,
+		       bool on, struct err *err)
+{
+	if (strcmp(value, "auto") == 0)
+		p->o->tracker = TRACK_BY_AUTO;
+	else if (strcmp(value, "uffd-wp") == 0)
+		p->o->tracker = TRACK_BY_UFFD_WP;
+	else if (strcmp(value, "soft-dirty") == 0)
+		p->o->tracker = TRACK_BY_SOFT_DIRTY;
+	else
+		return err_input(err, "'%s' is none of auto, uffd-wp, soft-dirty", value);
+	return 0;
+}
+
 static int set_cpu_cap(struct option_parser *p, const struct option_row *row, const char *value,
 		       bool on, struct err *err)
 {
@@ -336,17 +368,21 @@ const struct option_row option_table[] = {
 	/* Holes are found by SEEK_DATA, which gives the same file either way. */
 	ROW("ghost-fiemap", 0, NULL, GROUP_MEMORY, D, .negatable = true, .set = set_nothing,
 	    .help = "accepted: holes of deleted files are always kept"),
-	ROW("track-mem", 0, NULL, GROUP_MEMORY, D | P, REFUSED_FLAG,
-	    .help = "make a full dump"),
-	ROW("prev-images-dir", 0, "DIR", GROUP_MEMORY, D | P | S, REFUSED,
-	    .help = "make a full dump"),
-	ROW("auto-dedup", 0, NULL, GROUP_MEMORY, D | P | R | S | L, REFUSED_FLAG,
-	    .help = "images are kept as they are"),
-	ROW("pre-dump-mode", 0, "MODE", GROUP_MEMORY, P, REFUSED,
-	    .help = "make a full dump"),
+	ROW("track-mem", 0, NULL, GROUP_MEMORY, D | P, FLAG(track_mem),
+	    .help = "note what is written from now on, so that the next dump can be incremental"),
+	ROW("tracker", 0, "HOW", GROUP_MEMORY, D | P, .set = set_tracker, AT(enum tracker_wish, tracker),
+	    .help = "how written pages are told: auto (default), uffd-wp, soft-dirty"),
+	ROW("prev-images-dir", 0, "DIR", GROUP_MEMORY, D | P | S, STRING(prev_images_dir),
+	    .help = "images of the last pre-dump or dump, relative to the images directory"),
+	ROW("auto-dedup", 0, NULL, GROUP_MEMORY, D | P | R | S | L, FLAG(auto_dedup),
+	    .help = "punch out of the earlier images what isn't needed of them any more"),
+	ROW("pre-dump-mode", 0, "MODE", GROUP_MEMORY, P, .set = set_pre_dump_mode,
+	    .help = "read or splice: accepted, there is one way and it stops nobody"),
+	ROW("image-compat", 0, "WHOSE", GROUP_MEMORY, D | P, .set = set_compat, AT(bool, compat_images),
+	    .help = "criu: write nothing that CRIU couldn't read"),
 	ROW("page-server", 0, NULL, GROUP_MEMORY, D | P | L, REFUSED_FLAG,
 	    .help = "dump to a directory and copy it"),
-	ROW("lazy-pages", 0, NULL, GROUP_MEMORY, D | R | S, REFUSED,
+	ROW("lazy-pages", 0, NULL, GROUP_MEMORY, D | P | R | S, REFUSED,
 	    .help = "restore with all memory"),
 	ROW("address", 0, "ADDR", GROUP_MEMORY, S | D | P | L | V, REFUSED,
 	    .help = "dump to a directory and copy it"),

@@ -251,7 +251,7 @@ int options_finish(struct option_parser *p, struct err *err)
 	if (o->restore_sibling && !o->detached)
 		return err_input(err, "option --restore-sibling needs --restore-detached");
 	TRY(refuse_unsupported(p, err));
-	if (o->verb == VERB_DUMP && !o->pid)
+	if ((o->verb == VERB_DUMP || o->verb == VERB_PRE_DUMP) && !o->pid)
 		return err_input(err, "pid not specified (pass --tree PID)");
 	return 0;
 }
@@ -259,10 +259,11 @@ int options_finish(struct option_parser *p, struct err *err)
 /* clang-format off */
 const struct verb_row verb_table[] = {
 	{"dump", VERB_DUMP, true, "--tree PID", "write the tree to image files, and end it"},
+	{"pre-dump", VERB_PRE_DUMP, true, "--tree PID",
+	 "copy the memory of the tree while it runs, for a quicker dump"},
 	{"restore", VERB_RESTORE, true, "", "make the tree of the image files, and let it run"},
 	{"check", VERB_CHECK, true, "[--feature NAME | --tree PID]",
 	 "does this kernel, or this tree, have what a dump needs?"},
-	{"pre-dump", VERB_PRE_DUMP, false, "--tree PID", "make a full dump"},
 	{"lazy-pages", VERB_LAZY_PAGES, false, "", "restore with all memory"},
 	{"page-server", VERB_PAGE_SERVER, false, "", "dump to a directory and copy it"},
 	{"service", VERB_SERVICE, false, "", "use the dump and restore commands"},

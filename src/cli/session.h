@@ -34,5 +34,6 @@ void session_status(bool good, const char *text);
 
 /* The commands, one file each. They return the exit status. */
 int verb_dump(const struct options *o, struct session *s);
+int verb_pre_dump(const struct options *o, struct session *s);
 int verb_restore(const struct options *o, struct session *s);
 int verb_check(const struct options *o);

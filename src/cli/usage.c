@@ -141,8 +141,11 @@ void usage_print_short(const char *program)
 
 void usage_print_full(const char *program)
 {
-	unsigned int verbs = VERB_BIT(VERB_DUMP) | VERB_BIT(VERB_RESTORE) | VERB_BIT(VERB_CHECK);
+	unsigned int verbs = 0;
 
+	for (size_t i = 0; i < verb_table_len; i++)
+		if (verb_table[i].supported)
+			verbs |= VERB_BIT(verb_table[i].verb);
 	print_usage_lines(program);
 	print_commands();
 	printf("\n%s COMMAND --help shows what belongs to one command.\n", program);

@@ -8,15 +8,12 @@
 
 #include "base/arena.h"
 #include "base/auto.h"
-#include "base/io.h"
-#include "base/parse.h"
 #include "engine/ids.h"
 #include "engine/tree.h"
 #include "file/files.h"
 #include "mem/dump.h"
 #include "task/task.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -45,61 +42,6 @@ static void note(struct check *c, int ret, struct err *err)
 	if (ret < 0 && err->kind != ERR_GONE) /* who is gone stops nobody */
 		report(c, err);
 	*err = ERR_INIT;
-}
-
-/* ------------------------------------------------------------- the tree */
-
-static int add_tree(struct check *c, pid_t pid, struct err *err);
-
-/* The children that this thread of the process has made. */
-static int add_children_of_thread(struct check *c, const char *path, struct err *err)
-{
-	auto_free char *text = NULL;
-	const char *p;
-	uint64_t child;
-
-	if (io_read_file(AT_FDCWD, path, &text, NULL) < 0)
-		return 0; /* the thread is gone */
-	for (p = text; scan_u64(&p, 10, &child);)
-		TRY(add_tree(c, (pid_t)child, err));
-	return 0;
-}
-
-static int add_children(struct check *c, pid_t pid, struct err *err)
-{
-	char path[64];
-	auto_closedir DIR *dir = NULL;
-	const struct dirent *e;
-
-	snprintf(path, sizeof(path), "/proc/%d/task", pid);
-	dir = opendir(path);
-	if (!dir)
-		return 0;
-	while ((e = readdir(dir))) {
-		int tid;
-
-		if (parse_pid(e->d_name, &tid) < 0)
-			continue;
-		snprintf(path, sizeof(path), "/proc/%d/task/%d/children", pid, tid);
-		TRY(add_children_of_thread(c, path, err));
-	}
-	return 0;
-}
-
-static int add_tree(struct check *c, pid_t pid, struct err *err)
-{
-	struct target *t;
-	int ret = target_open(pid, &t, err);
-
-	if (ret < 0) {
-		if (err->kind != ERR_GONE || !c->tree.n)
-			return ret;
-		*err = ERR_INIT;
-		return 0;
-	}
-	c->tree.targets = xrealloc(c->tree.targets, c->tree.n + 1, sizeof(t));
-	c->tree.targets[c->tree.n++] = t;
-	return add_children(c, pid, err);
 }
 
 /* ------------------------------------------------------------ the checks */
@@ -138,7 +80,7 @@ static int run_check(struct check *c, struct err *err)
 
 	TRY(tree_check_pid(c->o->pid, err));
 	TRY(ids_new(&c->ids, err));
-	TRY(add_tree(c, c->o->pid, err));
+	TRY(tree_list(c->o->pid, report, c, &c->tree, err));
 	note(c, tree_check_sessions(&c->tree, c->o->shell_job, &one), &one);
 	for (size_t i = 0; i < c->tree.n; i++)
 		check_task(c, c->tree.targets[i]);
@@ -166,9 +108,7 @@ int engine_check_tree(const struct options *o, struct err *err)
 	c.files = files_new(&nowhere, &fo, c.arena);
 	c.props = tasks_new(&nowhere, c.arena);
 	ret = run_check(&c, err);
-	for (size_t i = 0; i < c.tree.n; i++)
-		target_free(c.tree.targets[i]);
-	free(c.tree.targets);
+	tree_list_free(&c.tree);
 	files_free(c.files);
 	ids_free(c.ids);
 	arena_free(c.arena);

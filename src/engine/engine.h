@@ -16,6 +16,11 @@
  */
 MUST_USE int engine_dump(const struct options *o, const struct img_dir *dir, struct err *err);
 /*
+ * Copies the memory of the tree below o->pid while it runs, and writes stats-dump. From then on it
+ * is tracked what is written, so that the next pre-dump or dump needs that alone.
+ */
+MUST_USE int engine_pre_dump(const struct options *o, const struct img_dir *dir, struct err *err);
+/*
  * Makes the tree of the images and lets it run (or stops it); the root task is then a child of
  * this process (a sibling with --restore-sibling). Writes the pidfile and stats-restore. After a
  * failure nothing is left.

@@ -4,6 +4,7 @@
 #include "base/auto.h"
 #include "base/io.h"
 #include "base/parse.h"
+#include "kernel/proc.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -122,4 +123,77 @@ int tree_check_sessions(const struct target_tree *tree, bool shell_job, struct e
 	for (size_t i = 1; i < tree->n; i++)
 		TRY(check_session(tree, tree->targets[i], root_sid, shell_job, err));
 	return 0;
+}
+
+/* ------------------------------------------------------- of a running tree */
+
+static bool is_listed(const struct target_tree *tree, pid_t pid)
+{
+	for (size_t i = 0; i < tree->n; i++)
+		if (tree->targets[i]->pid == pid)
+			return true;
+	return false;
+}
+
+struct lister {
+	struct target_tree *tree;
+	tree_refused *refused;
+	void *ctx;
+};
+
+static int list_from(const struct lister *l, pid_t pid, struct err *err);
+
+/* The children that all its threads have made. Whoever goes away meanwhile has none. */
+static int list_children(const struct lister *l, pid_t pid, struct err *err)
+{
+	auto_ids struct proc_ids tids = {0}, children = {0};
+	auto_close int proc = proc_open(pid);
+
+	if (proc < 0 || proc_list_dir(proc, "task", &tids) < 0)
+		return 0;
+	vec_foreach (tid, &tids) {
+		if (proc_list_children(proc, *tid, &children) < 0)
+			continue;
+	}
+	vec_foreach (child, &children)
+		TRY(list_from(l, *child, err));
+	return 0;
+}
+
+static int list_from(const struct lister *l, pid_t pid, struct err *err)
+{
+	struct target_tree *tree = l->tree;
+	struct err why = ERR_INIT;
+	struct target *t;
+
+	if (is_listed(tree, pid)) /* its parent has just died */
+		return 0;
+	if (target_open(pid, &t, &why) == 0) {
+		tree->targets = xrealloc(tree->targets, tree->n + 1, sizeof(t));
+		tree->targets[tree->n++] = t;
+	} else if (!tree->n || (why.kind != ERR_GONE && why.kind != ERR_REFUSED)) {
+		*err = why;
+		return why.code;
+	} else if (why.kind == ERR_REFUSED && l->refused(l->ctx, &why) < 0) {
+		*err = why;
+		return why.code;
+	}
+	return list_children(l, pid, err);
+}
+
+int tree_list(pid_t root, tree_refused *refused, void *ctx, struct target_tree *ret,
+	      struct err *err)
+{
+	const struct lister l = {ret, refused, ctx};
+
+	*ret = (struct target_tree){0};
+	return list_from(&l, root, err);
+}
+
+void tree_list_free(struct target_tree *tree)
+{
+	for (size_t i = 0; i < tree->n; i++)
+		target_free(tree->targets[i]);
+	free(tree->targets);
+	*tree = (struct target_tree){0};
 }

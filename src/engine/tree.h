@@ -16,3 +16,13 @@ MUST_USE int tree_session(const struct target *t, uint32_t *ret_sid, uint32_t *r
  * own may be such, with --shell-job.
  */
 MUST_USE int tree_check_sessions(const struct target_tree *tree, bool shell_job, struct err *err);
+
+/*
+ * The tree below `root` as it runs, parents first, nothing seized; who comes or goes meanwhile may
+ * be in it or not. A process that can't be opened (its main thread is dead) is left out, and told
+ * of: a negative answer ends the search.
+ */
+typedef int tree_refused(void *ctx, const struct err *why);
+MUST_USE int tree_list(pid_t root, tree_refused *refused, void *ctx, struct target_tree *ret,
+		       struct err *err);
+void tree_list_free(struct target_tree *tree);

@@ -10,6 +10,9 @@ struct classify_ctx {
 	dev_t shm_dev; /* st_dev of the kernel's internal tmpfs: memfd, /dev/zero, SysV segments */
 };
 
+/* The device of the tmpfs that the kernel keeps for itself. */
+MUST_USE int classify_shm_dev(dev_t *ret, struct err *err);
+
 enum classify_result {
 	CLASSIFY_VMA = 0,     /* *ret is set */
 	CLASSIFY_UPROBES = 1, /* the kernel's own instrumentation area: not part of the program */

@@ -38,8 +38,8 @@ static int in_proc(const struct target *t, int code, const char *file, struct er
 
 /* --------------------------------------------------------------- mappings */
 
-/* memfds live on the tmpfs that the kernel keeps for itself. */
-static int shm_dev(dev_t *ret, struct err *err)
+/* memfds live there. */
+int classify_shm_dev(dev_t *ret, struct err *err)
 {
 	auto_close int fd = memfd_create("torpor", MFD_CLOEXEC);
 	struct stat st;
@@ -99,7 +99,7 @@ static int classify_text(const struct target *t, char *text, struct mem *m, stru
 	struct classify_ctx ctx;
 	index_vec devices = {0};
 	smaps_vec entries = {0};
-	int r = shm_dev(&ctx.shm_dev, err);
+	int r = classify_shm_dev(&ctx.shm_dev, err);
 
 	if (r == 0)
 		r = smaps_parse(text, &entries, err);

@@ -22,6 +22,19 @@ void target_drop_threads(struct target *t, bool (*is_unwanted)(const struct targ
 /* At the first stop: saves registers and mask; what in them needs correction is corrected. */
 MUST_USE int thread_save(struct target_thread *th, struct err *err);
 
+struct stop;
+/* Seizes a thread and asks it to stop: 1, and it is in t->threads; 0 it is gone. */
+MUST_USE int thread_seize(struct target *t, pid_t tid, struct err *err);
+/*
+ * The stop that was asked for, or one that must be passed on the way to it. 1 done (th->tid is 0
+ * if it is dead), 0 not yet.
+ */
+MUST_USE int thread_take_stop(struct target_thread *th, const struct stop *stop, struct err *err);
+/* Namespace numbers and seccomp: what needs each thread's status. */
+MUST_USE int thread_describe(struct target_thread *th, struct err *err);
+/* Detaches a thread that may not have stopped yet, which is waited for so many ms. */
+void thread_let_go(struct target_thread *th, int patience);
+
 /* Does it wait in vfork(), which no stop interrupts, until its child has called execve()? */
 bool thread_in_vfork(const struct target_thread *th);
 /* The refusal of a thread that didn't stop in time, with what it waits for. */

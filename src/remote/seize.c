@@ -128,8 +128,7 @@ static int seize_failed(struct target *t, pid_t tid, int code, struct err *err)
 	return err_hint(err, "CAP_SYS_PTRACE is needed for programs of other users");
 }
 
-/* 1 seized and asked to stop, 0 it is gone. */
-static int thread_seize(struct target *t, pid_t tid, struct err *err)
+int thread_seize(struct target *t, pid_t tid, struct err *err)
 {
 	uint64_t options = PTRACE_O_TRACESYSGOOD;
 	long r = sys_ptrace(PTRACE_SEIZE, tid, 0, options | PTRACE_O_SUSPEND_SECCOMP);
@@ -242,8 +241,7 @@ static int vfork_refuse(const struct seizer *s, const struct target_thread *th, 
 			  child ? child->pid : 0, child ? child->comm : "?");
 }
 
-/* The stop that was asked for, or one that must be passed on the way to it. 1 done, 0 not yet. */
-static int thread_take_stop(struct target_thread *th, const struct stop *stop, struct err *err)
+int thread_take_stop(struct target_thread *th, const struct stop *stop, struct err *err)
 {
 	struct target *t = th->target;
 
@@ -413,8 +411,7 @@ static int settle(struct seizer *s, struct err *err)
 	return news;
 }
 
-/* Namespace numbers and seccomp: what needs each thread's status. */
-static int thread_describe(struct target_thread *th, struct err *err)
+int thread_describe(struct target_thread *th, struct err *err)
 {
 	struct target *t = th->target;
 	char path[48], status[8192];
@@ -450,7 +447,7 @@ static int target_describe(struct target *t, struct err *err)
  * PTRACE_DETACH needs a stop. A thread that hasn't stopped yet mostly does so at once; one in
  * vfork() stays traced (and is ours at the next attempt), at the latest until we exit.
  */
-static void thread_let_go(struct target_thread *th, int patience)
+void thread_let_go(struct target_thread *th, int patience)
 {
 	struct err ignored = ERR_INIT;
 	struct stop stop;

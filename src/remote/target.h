@@ -71,6 +71,7 @@ struct target {
 	bool nested_pidns;	 /* vpid is a number of another pid namespace than torpor's */
 	bool died;		 /* and its threads are reaped */
 	struct gadgets *gadgets; /* known places in files, shared by a tree; NULL: none kept */
+	uint64_t borrowed_us;	 /* since when it stands still: borrow.h */
 	struct target *parent;	 /* build_child: who gets the SIGCHLD of its death */
 };
 

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A page may be left to the parent only if the trackers were restarted when the parent was made, by
+ * the run that made it: the keeper's run id and that of the parent's inventory have to be equal.
+ * Everything else (no keeper, another one, a parent that isn't complete) makes a full dump, and a
+ * line in the log that says why.
+ */
+#include "engine/chain.h"
+
+#include "base/auto.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "base/parse.h"
+#include "image/parent.h"
+#include "image/sums.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/stat.h>
+
+int chain_choose_tracker(const struct options *o, enum tracker_kind *ret, struct err *err)
+{
+	static const enum tracker_kind wished[] = {
+		[TRACK_BY_UFFD_WP] = TRACKER_UFFD_WP,
+		[TRACK_BY_SOFT_DIRTY] = TRACKER_SOFT_DIRTY,
+	};
+
+	*ret = o->tracker == TRACK_BY_AUTO ? tracker_best() : wished[o->tracker];
+	if (o->tracker != TRACK_BY_AUTO && !tracker_works(*ret)) {
+		err_kernel(err, "--tracker %s: this kernel doesn't have it", tracker_name(*ret));
+		return err_hint(err, "leave the option out; torpor check --feature mem_dirty_track "
+				     "tells whether there is another one");
+	}
+	if (*ret)
+		log_info("written pages are told by %s", tracker_name(*ret));
+	return 0;
+}
+
+/* -------------------------------------------------------------- beginning */
+
+static uint64_t uptime_us(void)
+{
+	auto_free char *text = NULL;
+	const char *p;
+	uint64_t seconds = 0, hundredths = 0;
+
+	if (io_read_file(AT_FDCWD, "/proc/uptime", &text, NULL) < 0)
+		return 0;
+	p = text;
+	if (!scan_u64(&p, 10, &seconds) || *p++ != '.' || !scan_u64(&p, 10, &hundredths))
+		return seconds * 1000000;
+	return seconds * 1000000 + hundredths * 10000;
+}
+
+/* Why the parent can't be built on; NULL if it can. */
+static const char *why_full(const struct chain *c, const struct inventory_chain *parent)
+{
+	const struct keeper *k = &c->keeper;
+
+	if (!k->pid)
+		return "no keeper process knows what was written since";
+	if (!parent->run_id[0] || strcmp(k->run_id, parent->run_id) != 0)
+		return "they aren't what the tracker knows";
+	if (k->kind != c->kind)
+		return "another tracker is to be used";
+	return NULL;
+}
+
+/* Opens what the link leads to. 1; or 0, having said why not. */
+static int open_parent(struct chain *c, struct inventory_chain *ret)
+{
+	struct err why = ERR_INIT;
+	struct stat st;
+	int r;
+
+	c->parent_dir.fd = openat(c->dir->fd, PARENT_LINK, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (c->parent_dir.fd < 0) {
+		if (fstatat(c->dir->fd, PARENT_LINK, &st, AT_SYMLINK_NOFOLLOW) == 0)
+			log_warn("%s/" PARENT_LINK " leads to nothing: a full dump", c->dir->path);
+		return 0;
+	}
+	c->parent_dir.work_fd = c->parent_dir.fd;
+	c->parent_dir.path = PARENT_LINK;
+	c->parent_dir.sums = img_sums_new();
+	r = inventory_read_chain(&c->parent_dir, ret, &why);
+	if (r == 0) {
+		log_warn("%s/" PARENT_LINK ": there is no inventory.img, these images are those of "
+			 "a dump that didn't end: a full dump",
+			 c->dir->path);
+		return 0;
+	}
+	if (r > 0 && c->o->compat_images && ret->cow) {
+		log_warn("%s/" PARENT_LINK ": these images have shared pages in torpor's own form, "
+			 "which --image-compat=criu can't build on: a full dump",
+			 c->dir->path);
+		return 0;
+	}
+	if (r > 0)
+		r = page_store_open(&c->parent_dir, &c->parent, &why);
+	if (r < 0)
+		log_warn("%s/" PARENT_LINK ": %s: a full dump", c->dir->path, why.text);
+	return r >= 0;
+}
+
+static void look_at_parent(struct chain *c)
+{
+	struct inventory_chain parent = {0};
+	const char *why;
+
+	if (!open_parent(c, &parent)) {
+		if (c->keeper.pid)
+			log_info("the tracker knows what was written since run %s, which isn't "
+				 "built on",
+				 c->keeper.run_id);
+		return;
+	}
+	why = why_full(c, &parent);
+	c->incremental = !why;
+	memcpy(c->self.parent_run_id, parent.run_id, sizeof(c->self.parent_run_id));
+	c->self.cow = parent.cow;
+	if (why)
+		log_warn("the parent images (run %s) can't be built on, %s%s%s: all private memory "
+			 "is written",
+			 parent.run_id[0] ? parent.run_id : "unknown", why,
+			 c->keeper.pid ? "; it knows run " : "", c->keeper.run_id);
+	else
+		log_info("only what was written since run %s", parent.run_id);
+}
+
+/* Trackers of the wrong kind are of no use. */
+static void take_keeper(struct chain *c)
+{
+	struct keeper *k = &c->keeper;
+
+	if (!k->pid)
+		return;
+	log_info("keeper %d: %zu processes, by %s, since run %s", k->pid, k->trackers.len,
+		 tracker_name(k->kind), k->run_id);
+	keeper_end(k);
+	if (c->kind && k->kind == c->kind)
+		return;
+	vec_foreach (t, &k->trackers)
+		tracker_free(*t);
+	k->trackers.len = 0;
+}
+
+int chain_begin(struct chain *c, const struct options *o, const struct img_dir *dir,
+		enum tracker_kind kind, struct err *err)
+{
+	*c = (struct chain){
+		.o = o,
+		.dir = dir,
+		.kind = kind,
+		.parent_dir = {.fd = -EBADF},
+		.self.uptime_us = uptime_us(),
+	};
+	memcpy(c->self.run_id, o->run_id, sizeof(c->self.run_id));
+	if (!c->self.run_id[0])
+		TRY(inventory_make_run_id(c->self.run_id, err));
+	if (o->prev_images_dir)
+		TRY(parent_link(dir, o->prev_images_dir, err));
+	TRY(keeper_find(o->pid, &c->keeper, err));
+	look_at_parent(c);
+	take_keeper(c);
+	return 0;
+}
+
+/* ---------------------------------------------------------------- trackers */
+
+struct page_store *chain_memory_parent(const struct chain *c)
+{
+	return c->incremental ? c->parent : NULL;
+}
+
+struct tracker *chain_tracker(const struct chain *c, const struct target *t)
+{
+	return keeper_tracker(&c->keeper, t);
+}
+
+void chain_add_tracker(struct chain *c, struct tracker *tr)
+{
+	*vec_push(&c->keeper.trackers) = tr;
+}
+
+/* Who has left the tree isn't ours to track. */
+static void drop_strangers(struct keeper *k, struct target **targets, size_t n)
+{
+	size_t left = 0;
+
+	vec_foreach (tr, &k->trackers) {
+		bool known = false;
+
+		for (size_t i = 0; i < n && !known; i++)
+			known = keeper_tracker(k, targets[i]) == *tr;
+		if (known)
+			k->trackers.data[left++] = *tr;
+		else
+			tracker_free(*tr);
+	}
+	k->trackers.len = left;
+}
+
+int chain_keep(struct chain *c, struct target **targets, size_t n, struct err *err)
+{
+	struct keeper *k = &c->keeper;
+
+	drop_strangers(k, targets, n);
+	if (!k->trackers.len)
+		return 0;
+	k->root = c->o->pid;
+	str_copy(k->root_comm, sizeof(k->root_comm), targets[0]->comm);
+	k->kind = c->kind;
+	memcpy(k->run_id, c->self.run_id, sizeof(k->run_id));
+	TRY(keeper_start(k, err));
+	log_info("keeper %d: %zu processes, by %s, since run %s", k->pid, k->trackers.len,
+		 tracker_name(k->kind), k->run_id);
+	return 0;
+}
+
+/* ------------------------------------------------------------------- end */
+
+int chain_dedup(const struct chain *c, struct err *err)
+{
+	struct page_store *store;
+	uint64_t freed = 0;
+	int r;
+
+	if (!c->o->auto_dedup || !c->parent)
+		return 0;
+	TRY(page_store_open(c->dir, &store, err));
+	r = page_store_dedup(store, &freed, err);
+	page_store_close(store);
+	if (r >= 0)
+		log_info("punched %" PRIu64 " bytes out of the parent images", freed);
+	return r;
+}
+
+void chain_done(struct chain *c)
+{
+	page_store_close(c->parent);
+	img_sums_free(c->parent_dir.sums);
+	fd_close(c->parent_dir.fd);
+	keeper_done(&c->keeper);
+}

@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Copying from a program that doesn't stand still.
+ *
+ * Each stretch is first protected and then copied: what is written after the one is found by the
+ * next round, whether the copy has the old bytes, the new ones or some of each. So nothing that
+ * happens meanwhile can do harm:
+ *
+ *  - a page that is gone (munmap, MADV_DONTNEED, a file that got shorter) or can't be read is left
+ *    out, exactly it; if there is one at its place later, it was written since or isn't in these
+ *    images, and both make the next round copy it;
+ *  - a mapping that moved, or a new one at its place, isn't under the tracker: all of it counts as
+ *    written;
+ *  - after execve() that goes for everything.
+ *
+ * process_vm_readv() fills one buffer from many pieces. It stops at the first page that it can't
+ * have; /proc/PID/mem may (PROT_NONE).
+ */
+#include "mem/running.h"
+
+#include "base/auto.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "kernel/sys.h"
+#include "mem/source.h"
+#include "remote/borrow.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <string.h>
+#include <time.h>
+
+#define PAGE	  4096u
+#define BUF_PAGES 64u /* stays in the CPU's cache between its filling and emptying */
+/* Runs in a row that need no bytes, or few. */
+#define QUEUE_LEN 512u
+
+struct copier {
+	const struct target *target;
+	struct pagemap_writer *writer;
+	struct mem_stats *stats;
+	int mem_fd;
+	uint8_t *buf;
+	struct mem_run queue[QUEUE_LEN];
+	size_t queued;
+	size_t npages; /* in the queue, to be copied */
+	uint8_t got[BUF_PAGES]; /* is there a page in this place of the buffer? */
+	uint64_t lost;
+	bool gone;
+};
+
+static bool is_copied(const struct mem_run *run)
+{
+	return run->flags & PE_PRESENT;
+}
+
+/* ---------------------------------------------------------------- reading */
+
+/* The place in memory of page `i` of the buffer, and how many more follow it in its run. */
+struct place {
+	uint64_t va;
+	size_t left;
+	bool readable;
+};
+
+/* Fills `iov` with what belongs to pages [i, ...) of the buffer; returns how many pieces. */
+static size_t pieces_from(const struct copier *c, size_t i, struct iovec *iov)
+{
+	size_t at = 0, n = 0;
+
+	for (size_t q = 0; q < c->queued && n < IOV_MAX; q++) {
+		const struct mem_run *run = &c->queue[q];
+		size_t skip;
+
+		if (!is_copied(run))
+			continue;
+		if (at + run->npages > i) {
+			skip = i > at ? i - at : 0;
+			if (!run->readable)
+				break;
+			iov[n++] = (struct iovec){(void *)(uintptr_t)(run->start + skip * PAGE),
+						  (run->npages - skip) * PAGE};
+		}
+		at += run->npages;
+	}
+	return n;
+}
+
+static struct place place_of(const struct copier *c, size_t i)
+{
+	size_t at = 0;
+
+	for (size_t q = 0; q < c->queued; q++) {
+		const struct mem_run *run = &c->queue[q];
+
+		if (!is_copied(run))
+			continue;
+		if (i < at + run->npages)
+			return (struct place){run->start + (i - at) * PAGE, at + run->npages - i,
+					      run->readable};
+		at += run->npages;
+	}
+	return (struct place){0};
+}
+
+/* One page the hard way. Returns whether it is in the buffer. */
+static bool peek_page(struct copier *c, size_t i, uint64_t va)
+{
+	ssize_t n;
+
+	if (c->mem_fd < 0)
+		return false;
+	do
+		n = pread(c->mem_fd, c->buf + i * PAGE, PAGE, (off_t)va);
+	while (n < 0 && errno == EINTR);
+	return n == (ssize_t)PAGE;
+}
+
+static void read_queue(struct copier *c)
+{
+	struct iovec from[IOV_MAX];
+	size_t i = 0;
+
+	memset(c->got, 0, sizeof(c->got));
+	while (i < c->npages && !c->gone) {
+		size_t n = pieces_from(c, i, from);
+		struct iovec to = {c->buf + i * PAGE, (c->npages - i) * PAGE};
+		ssize_t done = n ? sys_vm_readv(c->target->pid, &to, 1, from, n) : 0;
+
+		if (done == -ESRCH) {
+			c->gone = true;
+			return;
+		}
+		for (size_t k = 0; done > 0 && k < (size_t)done / PAGE; k++)
+			c->got[i++] = true;
+		/* That page: process_vm_readv stops before it, or may not be used there. */
+		if (i < c->npages) {
+			c->got[i] = peek_page(c, i, place_of(c, i).va);
+			i++;
+		}
+	}
+}
+
+/* ---------------------------------------------------------------- writing */
+
+/* Pages [first, end) of the buffer, all there, into the image. `*fill`: bytes ready to go out. */
+static int put_pages(struct copier *c, const struct mem_run *run, uint64_t va, size_t first,
+		     size_t end, size_t *fill, uint64_t *start, struct err *err)
+{
+	const struct page_run entry = {
+		.vaddr = va,
+		.npages = end - first,
+		.flags = run->flags,
+		.huge = run->huge && end - first == run->npages,
+	};
+	uint64_t off;
+
+	if (first == end)
+		return 0;
+	TRY(pagemap_add(c->writer, &entry, &off, err));
+	if (!*fill)
+		*start = off;
+	memmove(c->buf + *fill, c->buf + first * PAGE, (end - first) * PAGE);
+	*fill += (end - first) * PAGE;
+	return 0;
+}
+
+/* The entries of one run; `first` is its first page in the buffer. */
+static int put_run(struct copier *c, const struct mem_run *run, size_t first, size_t *fill,
+		   uint64_t *start, struct err *err)
+{
+	size_t end = first + run->npages, from = first;
+
+	for (size_t i = first; i < end; i++) {
+		if (c->got[i])
+			continue;
+		TRY(put_pages(c, run, run->start + (from - first) * PAGE, from, i, fill, start,
+			      err));
+		from = i + 1;
+		c->lost++;
+	}
+	return put_pages(c, run, run->start + (from - first) * PAGE, from, end, fill, start, err);
+}
+
+static int write_buffer(struct copier *c, size_t len, uint64_t off, struct err *err)
+{
+	const struct target *t = c->target;
+	int fd, r;
+
+	if (!len)
+		return 0;
+	fd = pagemap_pages_fd(c->writer, err);
+	TRY(fd);
+	r = io_pwrite_full(fd, c->buf, len, off);
+	if (r < 0)
+		return err_sys(err, r, "pid %d (%s): writing %zu bytes of pages", t->pid, t->comm,
+			       len);
+	pagemap_wrote(c->writer, off, len);
+	return 0;
+}
+
+static int flush(struct copier *c, struct err *err)
+{
+	size_t at = 0, fill = 0;
+	uint64_t start = 0;
+
+	read_queue(c);
+	for (size_t q = 0; q < c->queued; q++) {
+		const struct mem_run *run = &c->queue[q];
+		const struct page_run entry = {
+			.vaddr = run->start,
+			.npages = run->npages,
+			.flags = run->flags,
+			.owner = run->owner,
+			.huge = run->huge,
+		};
+		uint64_t unused;
+
+		if (is_copied(run)) {
+			TRY(put_run(c, run, at, &fill, &start, err));
+			at += run->npages;
+		} else {
+			TRY(pagemap_add(c->writer, &entry, &unused, err));
+			c->stats->pages_skipped_parent += run->npages;
+		}
+	}
+	c->queued = c->npages = 0;
+	return write_buffer(c, fill, start, err);
+}
+
+/* Queues a run, in pieces that fit the buffer. */
+static int take(struct copier *c, const struct mem_run *run, struct err *err)
+{
+	struct mem_run piece = *run;
+
+	c->stats->pages_scanned += run->npages;
+	for (uint64_t left = run->npages; left && !c->gone; left -= piece.npages) {
+		if (c->queued == QUEUE_LEN || c->npages == BUF_PAGES)
+			TRY(flush(c, err));
+		piece.npages = is_copied(run) ? MIN(left, BUF_PAGES - c->npages) : left;
+		c->queue[c->queued++] = piece;
+		if (is_copied(run))
+			c->npages += piece.npages;
+		piece.start += piece.npages * PAGE;
+	}
+	return 0;
+}
+
+static int pump(struct copier *c, struct page_source *from, struct err *err)
+{
+	struct mem_run run;
+	int r;
+
+	while (!c->gone && (r = from->next(from, &run, err)) > 0)
+		TRY(take(c, &run, err));
+	if (c->gone)
+		return 0;
+	TRY(r);
+	return flush(c, err);
+}
+
+/* ------------------------------------------------------------- one process */
+
+static int copy_space(struct copier *c, const vma_vec *vmas, const struct source_opts *so,
+		      struct err *err)
+{
+	struct page_source *from;
+	int r;
+
+	TRY(space_source_new(c->target, vmas->data, vmas->len, so, &from, err));
+	r = pump(c, from, err);
+	from->free(from);
+	return r;
+}
+
+static int parent_map(const struct running_opts *o, const struct target *t, struct source_opts *so,
+		      struct err *err)
+{
+	if (!o->parent)
+		return 0;
+	return page_store_map(o->parent, IMG_PAGEMAP, (uint64_t)t->vpid, /* optional= */ true,
+			      &so->parent, err);
+}
+
+static uint64_t now_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+static int copy(const struct running_opts *o, struct target *t, const vma_vec *vmas,
+		const struct source_opts *so, struct pagemap_writer *w, struct mem_stats *stats,
+		struct err *err)
+{
+	auto_free struct copier *c = xcalloc(1, sizeof(*c));
+	auto_free uint8_t *buf = xcalloc(BUF_PAGES, PAGE);
+	auto_close int mem_fd = openat(t->proc, "mem", O_RDONLY | O_CLOEXEC);
+	struct err why = ERR_INIT;
+	int r;
+
+	c->target = t;
+	c->writer = w;
+	c->stats = stats;
+	c->mem_fd = mem_fd;
+	c->buf = buf;
+	r = copy_space(c, vmas, so, &why);
+	if (r < 0 && why.kind != ERR_GONE) {
+		*err = why;
+		return r;
+	}
+	if (r < 0 || c->gone)
+		log_info("pid %d (%s): ended meanwhile", t->pid, t->comm);
+	if (c->lost)
+		log_debug("pid %d (%s): %" PRIu64 " pages went away before they were copied",
+			  t->pid, t->comm, c->lost);
+	return 0;
+}
+
+int running_write(const struct running_opts *o, struct target *t, struct tracker *tracker,
+		  const vma_vec *vmas, struct mem_stats *stats, uint64_t *stopped_us,
+		  struct err *err)
+{
+	auto_free uint8_t *states = xcalloc(vmas->len + 1, 1);
+	struct source_opts so = {.states = states, .restart = true};
+	struct pagemap_writer *w;
+	uint64_t start = now_us(), written;
+
+	if (tracker) {
+		so.tracker = tracker->kind;
+		TRY(tracker_arm(tracker, vmas->data, vmas->len, states, err));
+	}
+	TRY(parent_map(o, t, &so, err));
+	TRY(pagemap_create(o->dir, IMG_PAGEMAP, (uint64_t)t->vpid, stats->next_pages_id++, &w,
+			   err));
+	if (copy(o, t, vmas, &so, w, stats, err) < 0) {
+		pagemap_abort(w);
+		return err->code;
+	}
+	written = pagemap_pages_written(w);
+	TRY(pagemap_close(w, err));
+	stats->pages_written += written;
+	stats->write_us += now_us() - start;
+	log_debug("pid %d: copied %" PRIu64 " pages in %" PRIu64 " us", t->pid, written,
+		  now_us() - start);
+	return 0;
+}

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Stopping one process for as short a time as can be. Seizing whole trees: seize.c.
+ *
+ * A parent in vfork() stops only when its child has called execve(), which may take long, and a
+ * thread that was asked to stop can't be let go before it does. So whoever is seen there isn't
+ * asked at all; who gets there just then is waited for a little longer.
+ */
+#include "remote/borrow.h"
+
+#include "base/auto.h"
+#include "base/log.h"
+#include "kernel/proc.h"
+#include "remote/arch/x86_64/gadget.h"
+#include "remote/batch.h"
+#include "remote/internal.h"
+#include "remote/wait.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define PATIENCE_MS 1000
+/* Threads that are made while others are being stopped: looked for again so many times. */
+#define ROUNDS_MAX 100
+
+static uint64_t now_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+static int wait_stop(struct target_thread *th, struct err *err)
+{
+	struct stop stop;
+	int r, waited = 0;
+
+	for (;;) {
+		r = thread_poll(th, &stop, err);
+		TRY(r);
+		if (r == 1) {
+			r = thread_take_stop(th, &stop, err);
+			TRY(r);
+			if (r == 1)
+				return 0;
+			continue;
+		}
+		if (waited++ >= PATIENCE_MS)
+			return thread_refuse_late(th, err);
+		wait_for_news(1);
+	}
+}
+
+static bool is_dead(const struct target_thread *th)
+{
+	return th->tid == 0;
+}
+
+static int gone(const struct target *t, struct err *err)
+{
+	return err_gone(err, "pid %d (%s): its main thread has ended", t->pid, t->comm);
+}
+
+static int stop_leader(struct target *t, struct err *err)
+{
+	struct target_thread probe = {.target = t, .tid = t->pid};
+	int r;
+
+	if (thread_in_vfork(&probe))
+		return err_refuse(err, "it is waited for at the dump",
+				  "pid %d (%s): waits in vfork()", t->pid, t->comm);
+	r = thread_seize(t, t->pid, err);
+	TRY(r);
+	if (r == 0)
+		return gone(t, err);
+	TRY(wait_stop(target_leader(t), err));
+	return is_dead(target_leader(t)) ? gone(t, err) : 0;
+}
+
+static bool is_known(const struct target *t, pid_t tid)
+{
+	for (size_t i = 0; i < t->nthreads; i++)
+		if (t->threads[i]->tid == tid)
+			return true;
+	return false;
+}
+
+/* The threads that aren't seized yet; returns how many that were. */
+static int stop_others(struct target *t, struct err *err)
+{
+	auto_ids struct proc_ids ids = {0};
+	size_t first = t->nthreads;
+	int r = proc_list_dir(t->proc, "task", &ids);
+
+	if (proc_is_gone(r))
+		return gone(t, err);
+	if (r < 0)
+		return err_sys(err, r, "pid %d (%s): list its threads", t->pid, t->comm);
+	vec_foreach (tid, &ids) {
+		if (!is_known(t, *tid))
+			TRY(thread_seize(t, *tid, err));
+	}
+	for (size_t i = first; i < t->nthreads; i++)
+		TRY(wait_stop(t->threads[i], err));
+	r = (int)(t->nthreads - first);
+	target_drop_threads(t, is_dead);
+	return r;
+}
+
+static int stop_all(struct target *t, struct err *err)
+{
+	for (int i = 0; i < ROUNDS_MAX; i++) {
+		int r = stop_others(t, err);
+
+		TRY(r);
+		if (r == 0)
+			return 0;
+	}
+	return err_refuse(err, "make a dump, which stops the whole tree",
+			  "pid %d (%s): it makes threads faster than they can be stopped", t->pid,
+			  t->comm);
+}
+
+static void let_go(struct target *t)
+{
+	for (size_t i = t->nthreads; i-- > 0;)
+		thread_let_go(t->threads[i], 5);
+	target_drop_threads(t, NULL);
+}
+
+int task_borrow(struct target *t, enum borrow_what what, struct err *err)
+{
+	uint64_t start = now_us();
+	int r = stop_leader(t, err);
+
+	if (r >= 0 && what == BORROW_ALL)
+		r = stop_all(t, err);
+	if (r >= 0)
+		r = thread_describe(target_leader(t), err);
+	if (r < 0)
+		let_go(t);
+	t->borrowed_us = start;
+	return r;
+}
+
+int task_return(struct target *t, uint64_t *ret_us, struct err *err)
+{
+	int r = remote_leave_all(t, err);
+
+	for (size_t i = 0; i < t->nthreads && !t->died; i++) {
+		struct err why = ERR_INIT;
+
+		if (t->threads[i]->seized &&
+		    thread_resume(t->threads[i], RESUME_DETACH, 0, &why) < 0 && r >= 0) {
+			*err = why;
+			r = why.code;
+		}
+	}
+	if (ret_us)
+		*ret_us = now_us() - t->borrowed_us;
+	target_drop_threads(t, NULL);
+	return r;
+}
+
+void task_borrow_share(struct target **targets, size_t n)
+{
+	struct gadgets *g = gadgets_new();
+
+	for (size_t i = 0; i < n; i++)
+		if (!targets[i]->gadgets)
+			targets[i]->gadgets = gadgets_ref(g);
+	gadgets_unref(g);
+}

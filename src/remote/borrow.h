@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One process of a running tree, stopped for a moment: its main thread, or all its threads. */
+#pragma once
+
+#include "remote/target.h"
+
+enum borrow_what {
+	BORROW_LEADER, /* the others run on; it can be entered */
+	BORROW_ALL,    /* the whole process stands still */
+};
+
+/*
+ * Stops threads of a process (opened, without threads), as tree_seize() does. Fails without harm
+ * where that can't be within some time: the main thread is dead or waits in vfork(), somebody else
+ * traces it (ERR_REFUSED), the process is gone (ERR_GONE).
+ */
+MUST_USE int task_borrow(struct target *t, enum borrow_what what, struct err *err);
+/*
+ * Leaves and detaches; the process goes on as it was, t has no threads again. *ret_us (may be
+ * NULL): how long it stood still.
+ */
+MUST_USE int task_return(struct target *t, uint64_t *ret_us, struct err *err);
+/* Lets processes of one tree share what is found out about their programs and libraries. */
+void task_borrow_share(struct target **targets, size_t n);

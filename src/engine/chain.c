@@ -220,22 +220,6 @@ int chain_keep(struct chain *c, struct target **targets, size_t n, struct err *e
 
 /* ------------------------------------------------------------------- end */
 
-int chain_dedup(const struct chain *c, struct err *err)
-{
-	struct page_store *store;
-	uint64_t freed = 0;
-	int r;
-
-	if (!c->o->auto_dedup || !c->parent)
-		return 0;
-	TRY(page_store_open(c->dir, &store, err));
-	r = page_store_dedup(store, &freed, err);
-	page_store_close(store);
-	if (r >= 0)
-		log_info("punched %" PRIu64 " bytes out of the parent images", freed);
-	return r;
-}
-
 void chain_done(struct chain *c)
 {
 	page_store_close(c->parent);

@@ -22,7 +22,8 @@ struct chain {
 	struct inventory_chain self;
 };
 
-/* Which tracker is to be used, by --tracker. ERR_KERNEL if the one that was asked for doesn't work. */
+/* Which tracker is to be used, by --tracker. ERR_KERNEL if the one that was asked for doesn't work.
+ */
 MUST_USE int chain_choose_tracker(const struct options *o, enum tracker_kind *ret, struct err *err);
 
 /*
@@ -37,6 +38,4 @@ struct tracker *chain_tracker(const struct chain *c, const struct target *t);
 void chain_add_tracker(struct chain *c, struct tracker *tr);
 /* The images are complete: a keeper holds the trackers of these tasks from here on. */
 MUST_USE int chain_keep(struct chain *c, struct target **targets, size_t n, struct err *err);
-/* Punches out of the parents what these images replace (--auto-dedup). */
-MUST_USE int chain_dedup(const struct chain *c, struct err *err);
 void chain_done(struct chain *c);

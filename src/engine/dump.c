@@ -230,6 +230,8 @@ static void write_stats(struct dump *d)
 		.pages_lazy = m->pages_lazy,
 		.shpages_scanned = m->shpages_scanned,
 		.shpages_written = m->shpages_written,
+		.shpages_skipped_parent = m->shpages_skipped_parent,
+		.pages_skipped_parent = m->pages_skipped_parent,
 	};
 	struct err err = ERR_INIT;
 

@@ -18,8 +18,8 @@ enum verb {
 	VERB_DUMP,
 	VERB_RESTORE,
 	VERB_CHECK,
-	/* Known commands that are refused by name: */
 	VERB_PRE_DUMP,
+	/* Known commands that are refused by name: */
 	VERB_LAZY_PAGES,
 	VERB_PAGE_SERVER,
 	VERB_SERVICE,

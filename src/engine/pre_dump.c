@@ -50,7 +50,8 @@ static int choose_tracker(const struct options *o, enum tracker_kind *ret, struc
 		return 0;
 	}
 	err_kernel(err, "--track-mem: this kernel has no way to tell which pages are written");
-	return err_hint(err, "it takes Linux 6.7 with CONFIG_USERFAULTFD, or CONFIG_MEM_SOFT_DIRTY");
+	return err_hint(err,
+			"it takes Linux 6.7 with CONFIG_USERFAULTFD, or CONFIG_MEM_SOFT_DIRTY");
 }
 
 static void note_stop(struct pre_dump *p, uint64_t us)
@@ -114,8 +115,8 @@ static int copy_task(struct pre_dump *p, struct target *t, struct err *err)
 		return 0;
 	r = maps_read(&p->maps_ctx, t, &p->maps, &why);
 	if (r >= 0)
-		r = running_write(&ro, t, chain_tracker(&p->chain, t), &p->maps.vmas, &p->stats, &us,
-				  &why);
+		r = running_write(&ro, t, chain_tracker(&p->chain, t), &p->maps.vmas, &p->stats,
+				  &us, &why);
 	if (us)
 		note_stop(p, us);
 	if (r >= 0 || why.kind == ERR_GONE)
@@ -227,8 +228,7 @@ static int run_pre_dump(struct pre_dump *p, struct err *err)
 	TRY(copy_memory(p, err));
 	TRY(write_end(p, err));
 	write_stats(p);
-	TRY(chain_keep(&p->chain, p->tree.targets, p->tree.n, err));
-	return chain_dedup(&p->chain, err);
+	return chain_keep(&p->chain, p->tree.targets, p->tree.n, err);
 }
 
 int engine_pre_dump(const struct options *o, const struct img_dir *dir, struct err *err)

@@ -67,8 +67,8 @@ static bool is_hugetlb(const struct maps_ctx *ctx, const struct proc_map *m, dev
 static bool is_special(const char *name)
 {
 	static const char *const prefixes[] = {
-		"[vdso]", "[vvar", "[vsyscall]", "[uprobes]", "anon_inode:", "/[aio]", "/secretmem",
-		"socket:", "/dmabuf:",
+		"[vdso]", "[vvar",	"[vsyscall]", "[uprobes]", "anon_inode:",
+		"/[aio]", "/secretmem", "socket:",    "/dmabuf:",
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++)

@@ -44,7 +44,7 @@ struct copier {
 	uint8_t *buf;
 	struct mem_run queue[QUEUE_LEN];
 	size_t queued;
-	size_t npages; /* in the queue, to be copied */
+	size_t npages;		/* in the queue, to be copied */
 	uint8_t got[BUF_PAGES]; /* is there a page in this place of the buffer? */
 	uint64_t lost;
 	bool gone;

@@ -9,7 +9,8 @@
 
 struct running_opts {
 	const struct img_dir *dir;
-	struct page_store *parent; /* what unwritten pages are left to; NULL: everything is copied */
+	struct page_store
+		*parent; /* what unwritten pages are left to; NULL: everything is copied */
 };
 
 /*

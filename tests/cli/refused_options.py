@@ -13,7 +13,7 @@ BOTH = [["--root", "/"], ["--external", "file[1:2]"], ["--tcp-established"], ["-
         ["--cpu-cap"], ["--manage-cgroups=full"], ["--empty-ns", "net"], ["--enable-fs", "all"],
         ["--ext-mount-map", "auto"], ["--cgroup-root", "/x"], ["--cgroup-yard", "/x"],
         ["--libdir", "/x"], ["--allow-uprobes"]]
-DUMP = BOTH + [["--track-mem"], ["--prev-images-dir", "x"], ["--page-server"],
+DUMP = BOTH + [["--page-server"],
                ["--address", "::1"], ["--port", "27"], ["--ps-socket", "5"], ["--tls"],
                ["--skip-in-flight"], ["--force-irmap"], ["--irmap-scan-path", "/"],
                ["--skip-mnt", "/x"], ["--network-lock", "nftables"], ["--cgroup-props", "x"],
@@ -21,7 +21,7 @@ DUMP = BOTH + [["--track-mem"], ["--prev-images-dir", "x"], ["--page-server"],
 RESTORE = BOTH + [["--inherit-fd", "fd[1]:x"], ["--join-ns", "net:1"], ["--veth-pair", "a=b"],
                   ["--lsm-profile", "none:"], ["--mntns-compat-mode"], ["--weak-sysctls"],
                   ["--log-pid"]]
-COMMANDS = ["pre-dump", "lazy-pages", "page-server", "service", "swrk", "dedup", "cpuinfo"]
+COMMANDS = ["lazy-pages", "page-server", "service", "swrk", "dedup", "cpuinfo"]
 
 
 def refused(done, name):

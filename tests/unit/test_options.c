@@ -201,17 +201,38 @@ static void test_exec_cmd(void **state)
 
 static void test_commands(void **state)
 {
-	static const char *const refused[] = {"pre-dump", "lazy-pages", "page-server",
-					      "service",  "swrk",	"dedup",
-					      "cpuinfo",  "exec",	"show"};
+	static const char *const refused[] = {"lazy-pages", "page-server", "service", "swrk",
+					      "dedup",	    "cpuinfo",	   "exec",    "show"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(refused); i++)
 		assert_error(refused[i], ERR_REFUSED, refused[i]);
 	assert_error("-v", ERR_INPUT, "command");
 	assert_error("dumb", ERR_INPUT, "dumb");
 	assert_error("dump", ERR_INPUT, "pid not specified");
+	assert_error("pre-dump", ERR_INPUT, "pid not specified");
 	assert_error("restore --restore-sibling", ERR_INPUT, "--restore-detached");
 	assert_true(parse("restore -d -S")->o.restore_sibling);
+}
+
+static void test_memory_options(void **state)
+{
+	const struct run *r = parse("pre-dump -t 1 --prev-images-dir ../0 --pre-dump-mode=splice");
+
+	assert_good(r);
+	assert_int_equal(r->o.verb, VERB_PRE_DUMP);
+	assert_string_equal(r->o.prev_images_dir, "../0");
+	assert_false(r->o.track_mem);
+	assert_int_equal(r->o.tracker, TRACK_BY_AUTO);
+	assert_good(parse("pre-dump -t 1 --pre-dump-mode read"));
+	assert_error("pre-dump -t 1 --pre-dump-mode write", ERR_INPUT, "--pre-dump-mode");
+	assert_error("pre-dump -t 1 --lazy-pages", ERR_REFUSED, "--lazy-pages");
+	assert_true(parse("dump -t 1 --track-mem")->o.track_mem);
+	assert_int_equal(parse("dump -t 1 --tracker=uffd-wp")->o.tracker, TRACK_BY_UFFD_WP);
+	assert_int_equal(parse("dump -t 1 --tracker=soft-dirty")->o.tracker, TRACK_BY_SOFT_DIRTY);
+	assert_error("dump -t 1 --tracker=best", ERR_INPUT, "--tracker");
+	assert_false(parse("dump -t 1")->o.compat_images);
+	assert_true(parse("dump -t 1 --image-compat=criu")->o.compat_images);
+	assert_error("dump -t 1 --image-compat=dmtcp", ERR_INPUT, "--image-compat");
 }
 
 static void test_refused_options(void **state)
@@ -264,12 +285,13 @@ static void test_version(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_defaults),  cmocka_unit_test(test_words_anywhere),
-		cmocka_unit_test(test_verbosity), cmocka_unit_test(test_negation),
-		cmocka_unit_test(test_prefixes),  cmocka_unit_test(test_values),
-		cmocka_unit_test(test_lists),	  cmocka_unit_test(test_exec_cmd),
-		cmocka_unit_test(test_commands),  cmocka_unit_test(test_refused_options),
-		cmocka_unit_test(test_table),	  cmocka_unit_test(test_version),
+		cmocka_unit_test(test_defaults),	cmocka_unit_test(test_words_anywhere),
+		cmocka_unit_test(test_verbosity),	cmocka_unit_test(test_negation),
+		cmocka_unit_test(test_prefixes),	cmocka_unit_test(test_values),
+		cmocka_unit_test(test_lists),		cmocka_unit_test(test_exec_cmd),
+		cmocka_unit_test(test_commands),	cmocka_unit_test(test_memory_options),
+		cmocka_unit_test(test_refused_options), cmocka_unit_test(test_table),
+		cmocka_unit_test(test_version),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -374,6 +374,8 @@ const struct option_row option_table[] = {
 	    .help = "how written pages are told: auto (default), uffd-wp, soft-dirty"),
 	ROW("prev-images-dir", 0, "DIR", GROUP_MEMORY, D | P | S, STRING(prev_images_dir),
 	    .help = "images of the last pre-dump or dump, relative to the images directory"),
+	ROW("no-verify", 0, NULL, GROUP_MEMORY, R, SWITCH(no_verify),
+	    .help = "don't compare the images with their checksums"),
 	ROW("auto-dedup", 0, NULL, GROUP_MEMORY, D | P | R | S | L, REFUSED_FLAG,
 	    .help = "images are kept as they are"),
 	ROW("pre-dump-mode", 0, "MODE", GROUP_MEMORY, P, .set = set_pre_dump_mode,

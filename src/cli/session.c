@@ -77,7 +77,7 @@ static void log_head(struct options *o)
 int session_open(struct options *o, struct session *s, struct err *err)
 {
 	*s = (struct session){.dir = {.fd = -EBADF, .work_fd = -EBADF}, .log_fd = -EBADF};
-	s->dir.sums = img_sums_new();
+	s->dir.sums = o->no_verify ? NULL : img_sums_new();
 	TRY(open_dirs(o, &s->dir, err));
 	TRY(open_log(o, &s->log_fd, err));
 	log_head(o);

@@ -149,6 +149,7 @@ static int map_pages(struct loader *l, const struct img_dir *dir, uint32_t pages
 	struct stat st;
 	void *map;
 
+	p->pages_id = pages_id;
 	snprintf(p->pages_name, sizeof(p->pages_name), "pages-%" PRIu32 ".img", pages_id);
 	p->fd = openat(dir->fd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (p->fd < 0 && errno == ENOENT && !l->off)

@@ -58,6 +58,7 @@ struct pagemap {
 	int fd;
 	char name[IMG_NAME_MAX]; /* for messages */
 	char pages_name[IMG_NAME_MAX];
+	uint32_t pages_id;
 };
 /* ERR_INPUT if the pagemap file is absent, unless `optional`: then *ret is NULL. */
 MUST_USE int pagemap_load(const struct img_dir *dir, enum img_kind kind, uint64_t id, bool optional,

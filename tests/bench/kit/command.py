@@ -67,8 +67,12 @@ def varints(data):
 class Images:
     """A directory of images; "with" removes it."""
 
-    def __init__(self, parent):
-        self.path = tempfile.mkdtemp(prefix="images-", dir=parent)
+    def __init__(self, path):
+        self.path = path
+
+    @classmethod
+    def new(cls, parent):
+        return cls(tempfile.mkdtemp(prefix="images-", dir=parent))
 
     def __enter__(self):
         return self
@@ -87,10 +91,9 @@ class Images:
         return sum(os.lstat(name).st_blocks for name in self.files()) * 512 / 2**20
 
     def pages(self):
-        """The largest pages file."""
-        return max((name for name in self.files()
-                    if os.path.basename(name).startswith("pages-") and name.endswith(".img")),
-                   key=os.path.getsize)
+        """The pages files with something in them."""
+        return [name for name in self.files() if os.path.getsize(name) >= 2**20
+                and os.path.basename(name).startswith("pages-") and name.endswith(".img")]
 
     def stats(self):
         """Of a dump or pre-dump: freezing, frozen, writing (ms), and pages written."""

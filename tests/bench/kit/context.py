@@ -6,7 +6,7 @@ import os
 import shutil
 import time
 
-from freeze import Failure, Skip, kill_tree, reap, reap_orphans, tree_of
+from freeze import Failure, Skip, reap, reap_orphans, tree_of
 from kit.command import Images, Torpor, yardstick_ms
 from kit.program import Program
 from kit.results import Results
@@ -45,7 +45,7 @@ class Context:
         return Program(os.path.join(self.helpers, "target"), self.dir, *argv)
 
     def images(self, directory=None):
-        return Images(directory or self.dir)
+        return Images.new(directory or self.dir)
 
     def need_memory(self, mib):
         with open("/proc/meminfo") as f:
@@ -121,6 +121,6 @@ class Context:
 
     def end(self, program, pids):
         """After a dump that left the program running, or a restore: it goes, all of it."""
-        kill_tree(program.pid)
+        program.kill()
         reap(pids)
         reap_orphans()

@@ -54,7 +54,14 @@ class Program:
         self.kill()
 
     def kill(self):
-        kill_tree(self.pid)
+        """Unless it is gone: then the pid may be somebody else's by now."""
+        try:
+            with open(f"/proc/{self.pid}/stat") as f:
+                parent = int(f.read().rpartition(")")[2].split()[1])
+        except (FileNotFoundError, ProcessLookupError):
+            return
+        if parent == os.getpid():
+            kill_tree(self.pid)
 
     def pids(self):
         return tree_of(self.pid)

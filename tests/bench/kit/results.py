@@ -13,11 +13,13 @@ class Series(list):
         return statistics.median(self)
 
     def summary(self):
-        return {"median": self.median, "min": min(self), "max": max(self), "runs": len(self)}
+        return {"median": self.median, "min": min(self), "max": max(self), "runs": len(self), "values": list(self)}
 
 
 class Row:
     """One command in one case. Times in ms, memory in MiB; what wasn't measured is None."""
+
+    SERIES = ("wall", "pause", "noise", "yard")
 
     def __init__(self, bench, case, command, **keys):
         self.bench, self.case, self.command, self.keys = bench, case, command, keys
@@ -31,13 +33,23 @@ class Row:
         return self.yard.median / self.wall.median if self.yard and self.wall else None
 
     def as_dict(self):
-        d = {"bench": self.bench, "case": self.case, "command": self.command, **self.keys}
-        for name in ("wall", "pause", "noise", "yard"):
+        d = {"bench": self.bench, "case": self.case, "command": self.command, "keys": self.keys}
+        for name in self.SERIES:
             if getattr(self, name):
                 d[name] = getattr(self, name).summary()
         d.update({"yardstick": self.yard_name, "speed": self.speed(), "extra_mib": self.extra,
-                  "image_mib": self.image, **self.more})
+                  "image_mib": self.image, "more": self.more})
         return {k: v for k, v in d.items() if v is not None}
+
+    @classmethod
+    def from_dict(cls, d):
+        row = cls(d["bench"], d["case"], d["command"], **d["keys"])
+        for name in cls.SERIES:
+            getattr(row, name).extend(d.get(name, {}).get("values", ()))
+        row.yard_name, row.extra, row.image = (d.get(k) for k in ("yardstick", "extra_mib",
+                                                                  "image_mib"))
+        row.more = d["more"]
+        return row
 
 
 class Goal:
@@ -132,6 +144,13 @@ class Results:
             print(f"{met} of {len(self.goals)} goals met")
 
     # ---- JSON
+
+    def read_json(self, path):
+        with open(path) as f:
+            read = json.load(f)
+        self.rows = [Row.from_dict(d) for d in read["rows"]]
+        self.goals = [Goal(g["goal"], g["value"], g["limit"], g["unit"], g["at_least"])
+                      for g in read["goals"]]
 
     def write_json(self, path, about):
         with open(path, "w") as f:

@@ -70,6 +70,9 @@ static int run(struct options *o)
 	case VERB_RESTORE:
 		status = verb_restore(o, &session);
 		break;
+	case VERB_DEDUP:
+		status = verb_dedup(o, &session);
+		break;
 	default: /* options_finish lets only one more pass */
 		status = verb_check(o);
 		break;

@@ -36,4 +36,5 @@ void session_status(bool good, const char *text);
 int verb_dump(const struct options *o, struct session *s);
 int verb_pre_dump(const struct options *o, struct session *s);
 int verb_restore(const struct options *o, struct session *s);
+int verb_dedup(const struct options *o, struct session *s);
 int verb_check(const struct options *o);

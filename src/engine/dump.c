@@ -9,6 +9,7 @@
 #include "base/arena.h"
 #include "base/auto.h"
 #include "base/log.h"
+#include "engine/dedup.h"
 #include "engine/ids.h"
 #include "engine/script.h"
 #include "engine/stats.h"
@@ -277,6 +278,7 @@ static int run_dump(struct dump *d, struct err *err)
 	/* The point of no return: the images are complete. */
 	TRY(release(d, fate_of(d->o), err));
 	write_stats(d);
+	dedup_parents(d->o, d->dir);
 	return 0;
 }
 

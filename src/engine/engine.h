@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The verbs. Each is a recipe in its own file (dump.c, restore.c, check_tree.c) and returns 0 or
+ * The verbs. Each is a recipe in its own file (dump.c, restore.c, dedup.c, check_tree.c) and returns 0 or
  * a negative errno with err set; the caller prints the error, once.
  */
 #pragma once
@@ -29,6 +29,11 @@ MUST_USE int engine_restore(const struct options *o, const struct img_dir *dir, 
 /* Checks the images against this machine and prints the plan on stdout. Creates nothing. */
 MUST_USE int engine_restore_dry_run(const struct options *o, const struct img_dir *dir,
 				    struct err *err);
+/*
+ * Punches out of the images that those in `dir` build on what they have no use for any more.
+ * Without such images there is nothing to do, which is a warning.
+ */
+MUST_USE int engine_dedup(const struct options *o, const struct img_dir *dir, struct err *err);
 /*
  * Prints, on stdout, everything that would stop a dump of the tree below o->pid, without freezing
  * it. Returns how many things that is.

@@ -18,13 +18,13 @@ enum verb {
 	VERB_DUMP,
 	VERB_RESTORE,
 	VERB_CHECK,
+	VERB_DEDUP,
 	VERB_PRE_DUMP,
 	/* Known commands that are refused by name: */
 	VERB_LAZY_PAGES,
 	VERB_PAGE_SERVER,
 	VERB_SERVICE,
 	VERB_SWRK,
-	VERB_DEDUP,
 	VERB_CPUINFO,
 	/* Gone from the command line that we follow; exit status 255: */
 	VERB_EXEC,

@@ -12,6 +12,7 @@
 #include "base/auto.h"
 #include "base/log.h"
 #include "engine/chain.h"
+#include "engine/dedup.h"
 #include "engine/stats.h"
 #include "engine/tree.h"
 #include "image/sums.h"
@@ -228,7 +229,9 @@ static int run_pre_dump(struct pre_dump *p, struct err *err)
 	TRY(copy_memory(p, err));
 	TRY(write_end(p, err));
 	write_stats(p);
-	return chain_keep(&p->chain, p->tree.targets, p->tree.n, err);
+	TRY(chain_keep(&p->chain, p->tree.targets, p->tree.n, err));
+	dedup_parents(p->o, p->dir);
+	return 0;
 }
 
 int engine_pre_dump(const struct options *o, const struct img_dir *dir, struct err *err)

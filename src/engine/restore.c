@@ -4,6 +4,7 @@
 
 #include "base/auto.h"
 #include "base/log.h"
+#include "engine/dedup.h"
 #include "engine/engine.h"
 #include "engine/pidfile.h"
 #include "engine/script.h"
@@ -189,6 +190,7 @@ static int run_restore(struct restore *r, struct err *err)
 	rfiles_commit(r->files);
 	write_stats(r, start);
 	run_late_scripts(r, SCRIPT_POST_RESUME, root);
+	dedup_restored(r->o, r->store);
 	return 0;
 }
 

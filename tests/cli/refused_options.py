@@ -9,7 +9,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..
 from freeze import alive, expect, run  # noqa: E402
 
 BOTH = [["--root", "/"], ["--external", "file[1:2]"], ["--tcp-established"], ["--tcp-close"],
-        ["--ext-unix-sk"], ["--file-locks"], ["--lazy-pages"], ["--stream"], ["--auto-dedup"],
+        ["--ext-unix-sk"], ["--file-locks"], ["--lazy-pages"], ["--stream"],
         ["--cpu-cap"], ["--manage-cgroups=full"], ["--empty-ns", "net"], ["--enable-fs", "all"],
         ["--ext-mount-map", "auto"], ["--cgroup-root", "/x"], ["--cgroup-yard", "/x"],
         ["--libdir", "/x"], ["--allow-uprobes"]]
@@ -21,7 +21,7 @@ DUMP = BOTH + [["--page-server"],
 RESTORE = BOTH + [["--inherit-fd", "fd[1]:x"], ["--join-ns", "net:1"], ["--veth-pair", "a=b"],
                   ["--lsm-profile", "none:"], ["--mntns-compat-mode"], ["--weak-sysctls"],
                   ["--log-pid"]]
-COMMANDS = ["lazy-pages", "page-server", "service", "swrk", "dedup", "cpuinfo"]
+COMMANDS = ["lazy-pages", "page-server", "service", "swrk", "cpuinfo"]
 
 
 def refused(done, name):

@@ -202,7 +202,7 @@ static void test_exec_cmd(void **state)
 static void test_commands(void **state)
 {
 	static const char *const refused[] = {"lazy-pages", "page-server", "service", "swrk",
-					      "dedup",	    "cpuinfo",	   "exec",    "show"};
+					      "cpuinfo",    "exec",	   "show"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(refused); i++)
 		assert_error(refused[i], ERR_REFUSED, refused[i]);

@@ -10,12 +10,14 @@
 #include "image/store.h"
 
 #include "base/auto.h"
+#include "base/log.h"
 #include "image/page_sums.h"
 #include "image/store_priv.h"
 
 #include <endian.h>
 #include <inttypes.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22 /* since 5.14 */
@@ -178,9 +180,18 @@ static void plan_jobs(struct verify *v)
 		*vec_push(&v->jobs) = j;
 }
 
+static uint64_t now_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
 int page_store_verify(struct page_store *s, struct pool *pool, struct err *err)
 {
 	struct verify v = {.s = s};
+	uint64_t start = now_us();
 	int r;
 
 	v.n = store_ranges(s, &v.ranges);
@@ -192,6 +203,8 @@ int page_store_verify(struct page_store *s, struct pool *pool, struct err *err)
 			pool_add(pool, run_job, j);
 		r = pool_wait(pool, err);
 	}
+	if (r == 0)
+		log_debug("compared the checksums of pages in %" PRIu64 " us", now_us() - start);
 	close_tables(&v);
 	vec_done(&v.jobs);
 	free(v.tables);

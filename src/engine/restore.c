@@ -202,6 +202,7 @@ static void restore_done(struct restore *r)
 	rfiles_free(r->files);
 	mem_common_free(r->mem_common);
 	pool_free(r->pool);
+	readahead_free(r->readahead);
 	page_store_close(r->store);
 	plan_done(&r->plan);
 	arena_free(r->arena);

@@ -6,6 +6,7 @@
 #include "engine/plan.h"
 #include "file/files.h"
 #include "image/inventory.h"
+#include "image/readahead.h"
 #include "mem/restore.h"
 #include "remote/build.h"
 #include "task/task.h"
@@ -25,6 +26,7 @@ struct restore {
 	const struct options *o;
 	const struct img_dir *dir;
 	struct page_store *store;
+	struct readahead *readahead;
 	struct pool *pool;
 	struct arena *arena;
 	struct plan plan;

@@ -84,7 +84,10 @@ static int load_task(struct restore *r, const PstreeEntry *e, struct plan_task *
 	TRY(load_ids(r, e, t, root, err));
 	rt->files_id = t->files_id;
 	rt->vtids = e->threads;
-	return rmem_load(r->dir, r->store, e->pid, r->arena, &rt->mem, err);
+	TRY(rmem_load(r->dir, r->store, e->pid, r->arena, &rt->mem, err));
+	if (page_store_depth(r->store) > 1)
+		readahead_map(r->readahead, rt->mem->pages);
+	return 0;
 }
 
 /* Helpers get entries as well, behind the tasks. */
@@ -143,6 +146,7 @@ int restore_load(struct restore *r, struct err *err)
 	pstree_vec tree = {0};
 	int ret;
 
+	r->readahead = readahead_new(r->dir);
 	TRY(img_sums_read(r->dir, err));
 	TRY(image_check(r->dir, r->arena, err));
 	TRY(inventory_read(r->dir, r->arena, &r->inventory, err));

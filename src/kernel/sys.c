@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kernel/sys.h"
 
+#include "kernel/uapi/mman.h"
+
 #include <errno.h>
 #include <linux/sched.h>
 #include <sys/syscall.h>
@@ -54,6 +56,16 @@ ssize_t sys_vm_writev(pid_t pid, const struct iovec *local, size_t nlocal,
 	ssize_t n = process_vm_writev(pid, local, nlocal, remote, nremote, 0);
 
 	return n < 0 ? -errno : n;
+}
+
+int64_t sys_cached_pages(int fd, uint64_t off, uint64_t len)
+{
+	struct cachestat_range range = {off, len};
+	struct cachestat st;
+
+	if (syscall(SYS_cachestat, fd, &range, &st, 0) < 0)
+		return -errno;
+	return (int64_t)st.nr_cache;
 }
 
 int sys_tgkill(pid_t tgid, pid_t tid, int signo)

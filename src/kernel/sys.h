@@ -26,6 +26,8 @@ ssize_t sys_vm_readv(pid_t pid, const struct iovec *local, size_t nlocal,
 		     const struct iovec *remote, size_t nremote);
 ssize_t sys_vm_writev(pid_t pid, const struct iovec *local, size_t nlocal,
 		      const struct iovec *remote, size_t nremote);
+/* How many pages of that range of a file are in the page cache (6.5). */
+int64_t sys_cached_pages(int fd, uint64_t off, uint64_t len);
 int sys_tgkill(pid_t tgid, pid_t tid, int signo);
 int sys_kill(pid_t pid, int signo);
 /* __WALL is always set. 0 with WNOHANG: nothing yet. EINTR is returned, not retried. */

@@ -22,6 +22,7 @@ import time
 import traceback
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
+import images  # noqa: E402
 import snapshot  # noqa: E402
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -29,6 +30,8 @@ CLONE = {"mnt": 0x20000, "uts": 0x4000000, "ipc": 0x8000000, "user": 0x10000000,
          "pid": 0x20000000, "net": 0x40000000}
 MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REC, MS_PRIVATE = 2, 4, 8, 0x4000, 0x40000
 WAIT_ALL = 0x40000000  # __WALL: whatever the exit signal
+STEPWISE = ("pre-dump", "pre-dump-dedup", "incremental", "incremental-dedup", "compat")
+PAUSE = float(os.environ.get("BEHAVE_PAUSE", "0.05"))  # seconds, between two steps
 STAY = float(os.environ.get("BEHAVE_STAY", "0.05"))  # seconds, of a program that isn't frozen
 SKIPPED = 77
 TAKEN = re.compile(r"pids? .*taken|already in use|File exists")
@@ -109,7 +112,7 @@ class Test:
         self.limit = spec["limit"]
         self.work, self.tmp = self.path("work"), self.path("tmp")
         self.log = self.path("program.log")
-        self.cycles = self.retries = 0
+        self.cycles = self.retries = self.level = 0
         self.pid = 0
         os.mkdir(self.work)
         os.mkdir(self.tmp)
@@ -223,22 +226,44 @@ class Test:
             (snapshot.read(self.path("torpor.out")) or "").splitlines()[-3:]
 
     def images(self):
-        return self.path(f"images-{self.cycles}")
+        """Those of the last dump. A chain of them lies in one directory, so that it can be moved."""
+        top = self.path(f"images-{self.cycles}")
+        return os.path.join(top, str(self.level)) if self.level else top
 
-    def dump(self, *words):
-        self.cycles += 1
-        os.mkdir(self.images())
-        status = self.torpor("dump", "-t", str(self.pid), "-D", self.images(), "-o", "dump.log",
+    def dump(self, *words, verb="dump", want=()):
+        """A new cycle, or the next level of a chain."""
+        if self.level <= 1:
+            self.cycles += 1
+        os.makedirs(self.images())
+        status = self.torpor(verb, "-t", str(self.pid), "-D", self.images(), "-o", "dump.log",
                              "-v4", *words, *self.spec["dump_options"])
         if self.spec["refused"]:
             return self.check_refusal(status)
         if status != 0:
-            raise Failure("\n".join([f"torpor dump: exit status {status}",
+            raise Failure("\n".join([f"torpor {verb}: exit status {status}",
                                      *self.errors_of(os.path.join(self.images(), "dump.log"))]))
-        for name in ("inventory.img", "pstree.img", f"core-{self.pid}.img", "stats-dump"):
+        for name in (want or ("inventory.img", "pstree.img", f"core-{self.pid}.img",
+                              "stats-dump")):
             if not os.path.exists(os.path.join(self.images(), name)):
-                raise Failure(f"torpor dump: no {name}")
+                raise Failure(f"torpor {verb}: no {name}")
         return None
+
+    def dump_level(self, *words, **kwargs):
+        """The next level of a chain, on top of the last one."""
+        self.level += 1
+        previous = [] if self.level == 1 else ["--prev-images-dir", f"../{self.level - 1}"]
+        if previous and self.mode.endswith("dedup"):
+            previous.append("--auto-dedup")
+        if self.mode == "compat":
+            previous.append("--image-compat=criu")
+        self.dump("--track-mem", *previous, *words, **kwargs)
+        try:
+            found = images.check_chain(self.images())
+        except images.Broken as broken:
+            raise Failure(f"level {self.level}: {broken}") from None
+        warned = "Warn" in (snapshot.read(os.path.join(self.images(), "dump.log")) or "")
+        if self.level > 1 and not found["parent"] and not warned:
+            raise Failure(f"level {self.level} is a full dump, without a warning: {found}")
 
     def check_refusal(self, status):
         errors = "\n".join(self.errors_of(os.path.join(self.images(), "dump.log")))
@@ -305,6 +330,47 @@ class Test:
         self.settle()
         self.check_same(before, files)
 
+    def freeze_in_steps(self):
+        """The same after some pre-dumps, or dumps that leave the program running."""
+        before, files = snapshot.tree(self.pid), self.files()
+        self.level = 0
+        original = os.pidfd_open(self.pid)
+        try:
+            for _ in range(self.spec["steps"]):
+                if self.mode.startswith("incremental"):
+                    self.dump_level("--leave-running")
+                else:
+                    self.dump_level(verb="pre-dump",
+                                    want=("inventory.img", f"pagemap-{self.pid}.img", "stats-dump"))
+                self.check_alive(original)
+                time.sleep(PAUSE)
+                self.check_same(before, files)
+            pids = snapshot.tree_of(self.pid)
+            self.dump_level()
+            if not is_dead(original):
+                raise Failure("torpor dump went well, but the program is still there")
+            self.reap(pids)
+        finally:
+            os.close(original)
+        self.check_keepers()
+        self.move_images()
+        self.restore()
+        self.settle()
+        self.check_same(before, files)
+
+    def move_images(self):
+        """All of a chain goes elsewhere; its links hold."""
+        if not self.mode.startswith("pre-dump"):
+            return
+        os.rename(self.path(f"images-{self.cycles}"), self.path(f"images-{self.cycles + 1}"))
+        self.cycles += 1
+
+    def check_keepers(self):
+        """Nothing keeps a tracker for a program that is gone."""
+        self.wait_for("torpor-keeper to end", lambda: not [
+            pid for pid in snapshot.tree_of(os.getpid())[1:]
+            if snapshot.status_of(f"/proc/{pid}/status").get("Name") == "torpor-keeper"])
+
     def stay(self):
         """No dump: shows whether the program and the comparison are fit for one."""
         before, files = snapshot.tree(self.pid), self.files()
@@ -329,6 +395,8 @@ class Test:
             tracer = snapshot.status_of(f"/proc/{pid}/status").get("TracerPid", "0")
             if tracer != "0":
                 raise Failure(f"pid {pid} is still traced by {tracer}")
+        if snapshot.userfaultfds(self.pid):
+            raise Failure(f"pid {self.pid} has a userfaultfd")
 
     def files(self):
         return sorted(os.path.join(top, name) for top, dirs, names in os.walk(self.work)
@@ -353,6 +421,8 @@ class Test:
             self.leave_running()
         elif self.mode == "none":
             self.stay()
+        elif self.mode in STEPWISE:
+            self.freeze_in_steps()
         else:
             for _ in range(self.spec["rounds"] if self.mode == "repeat" else 1):
                 self.freeze()

@@ -176,6 +176,12 @@ def tree(root):
     return {pid: process(pid, root, descriptors) for pid in sorted(tree_of(root))}
 
 
+def userfaultfds(pid):
+    """The numbers of those in its table."""
+    return [fd for fd in numbers(f"/proc/{pid}/fd")
+            if "[userfaultfd]" in (link(f"/proc/{pid}/fd/{fd}") or "")]
+
+
 # ----------------------------------------------------------------- comparison
 
 

@@ -19,6 +19,7 @@
 #include "mem/maps.h"
 #include "mem/running.h"
 #include "mem/shmem.h"
+#include "remote/batch.h"
 #include "remote/borrow.h"
 
 #include <fcntl.h>
@@ -77,7 +78,9 @@ static int make_tracker(struct pre_dump *p, struct target *t, struct tracker **r
 	if (p->chain.kind != TRACKER_UFFD_WP)
 		return tracker_attach(t, p->chain.kind, ret, err);
 	TRY(task_borrow(t, BORROW_LEADER, err));
-	r = tracker_attach(t, p->chain.kind, ret, err);
+	r = remote_enter(target_leader(t), err);
+	if (r >= 0)
+		r = tracker_attach(t, p->chain.kind, ret, err);
 	if (task_return(t, &us, &why) < 0 && r >= 0) {
 		tracker_free(*ret);
 		*err = why;

@@ -52,10 +52,18 @@ def mib_axis(axes, sizes):
     axes.set_xlabel("memory of the program")
 
 
-def ms_axis(axes):
+def log_scale(axes):
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     axes.set_yscale("log")
-    axes.set_ylabel("milliseconds (less is better)")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def ms_axis(axes):
+    log_scale(axes)
+    axes.set_ylabel("milliseconds (less is better)")
 
 
 def range_bars(axes, rows, key, color):
@@ -146,8 +154,7 @@ def draw_pause(results, pyplot):
               label="noise: while another process only reads", **PLAIN)
     right.plot(*series(first, "mib", median_of("yard")), color=COLORS["noise"],
                label="process_vm_readv of all of it", **PLAIN)
-    left.set_yscale("log")
-    left.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    log_scale(left)
     left.set_ylabel("largest gap between two ticks, ms (less is better)")
     left.set_title("the pause that the program feels (dots: each run)")
     ms_axis(right)

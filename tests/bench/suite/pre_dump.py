@@ -80,7 +80,7 @@ def measure_later(bench, program, chain, row):
     measure.extra_memory(bench, row, "pre-dump", images, "-t", program.pid, *options,
                          pids=program.pids())
     for _ in range(bench.runs(5, 10)):
-        row.noise.append(program.quiet(0.1).worst)
+        yardstick(bench, program, row)
         images, options = chain.next()
         pre_dump(bench, program, row, images, options)
     row.image = images.mib()

@@ -19,6 +19,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
+static const char *const no_tracker =
+	"it takes Linux 6.7 with CONFIG_USERFAULTFD, or CONFIG_MEM_SOFT_DIRTY (torpor check "
+	"--feature mem_dirty_track)";
+
 int chain_choose_tracker(const struct options *o, enum tracker_kind *ret, struct err *err)
 {
 	static const enum tracker_kind wished[] = {
@@ -26,14 +30,24 @@ int chain_choose_tracker(const struct options *o, enum tracker_kind *ret, struct
 		[TRACK_BY_SOFT_DIRTY] = TRACKER_SOFT_DIRTY,
 	};
 
+	*ret = TRACKER_NONE;
+	if (!o->track_mem && o->verb != VERB_PRE_DUMP)
+		return 0;
 	*ret = o->tracker == TRACK_BY_AUTO ? tracker_best() : wished[o->tracker];
 	if (o->tracker != TRACK_BY_AUTO && !tracker_works(*ret)) {
 		err_kernel(err, "--tracker %s: this kernel doesn't have it", tracker_name(*ret));
-		return err_hint(err, "leave the option out; torpor check --feature mem_dirty_track "
-				     "tells whether there is another one");
+		return err_hint(err, "leave the option out, or see %s", no_tracker);
 	}
-	if (*ret)
+	if (*ret) {
 		log_info("written pages are told by %s", tracker_name(*ret));
+	} else if (o->track_mem) {
+		err_kernel(err, "--track-mem: this kernel doesn't tell which pages are written");
+		return err_hint(err, "%s", no_tracker);
+	} else {
+		log_warn("this kernel doesn't tell which pages are written: the next dump will be "
+			 "a full one; %s",
+			 no_tracker);
+	}
 	return 0;
 }
 
@@ -67,16 +81,22 @@ static const char *why_full(const struct chain *c, const struct inventory_chain 
 	return NULL;
 }
 
+static bool has_parent(const struct img_dir *dir)
+{
+	struct stat st;
+
+	return fstatat(dir->fd, PARENT_LINK, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 /* Opens what the link leads to. 1; or 0, having said why not. */
 static int open_parent(struct chain *c, struct inventory_chain *ret)
 {
 	struct err why = ERR_INIT;
-	struct stat st;
 	int r;
 
 	c->parent_dir.fd = openat(c->dir->fd, PARENT_LINK, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (c->parent_dir.fd < 0) {
-		if (fstatat(c->dir->fd, PARENT_LINK, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		if (has_parent(c->dir))
 			log_warn("%s/" PARENT_LINK " leads to nothing: a full dump", c->dir->path);
 		return 0;
 	}
@@ -118,7 +138,7 @@ static void look_at_parent(struct chain *c)
 	why = why_full(c, &parent);
 	c->incremental = !why;
 	memcpy(c->self.parent_run_id, parent.run_id, sizeof(c->self.parent_run_id));
-	c->self.cow = parent.cow;
+	c->self.cow = c->incremental && parent.cow;
 	if (why)
 		log_warn("the parent images (run %s) can't be built on, %s%s%s: all private memory "
 			 "is written",
@@ -160,7 +180,11 @@ int chain_begin(struct chain *c, const struct options *o, const struct img_dir *
 		TRY(inventory_make_run_id(c->self.run_id, err));
 	if (o->prev_images_dir)
 		TRY(parent_link(dir, o->prev_images_dir, err));
+	if (!kind && !has_parent(dir)) /* nobody asks */
+		return 0;
 	TRY(keeper_find(o->pid, &c->keeper, err));
+	if (c->keeper.pid && o->tracker == TRACK_BY_AUTO)
+		c->kind = c->keeper.kind;
 	look_at_parent(c);
 	take_keeper(c);
 	return 0;
@@ -183,9 +207,9 @@ void chain_add_tracker(struct chain *c, struct tracker *tr)
 	*vec_push(&c->keeper.trackers) = tr;
 }
 
-/* Who has left the tree isn't ours to track. */
-static void drop_strangers(struct keeper *k, struct target **targets, size_t n)
+void chain_select(struct chain *c, struct target **targets, size_t n)
 {
+	struct keeper *k = &c->keeper;
 	size_t left = 0;
 
 	vec_foreach (tr, &k->trackers) {
@@ -199,26 +223,27 @@ static void drop_strangers(struct keeper *k, struct target **targets, size_t n)
 			tracker_free(*tr);
 	}
 	k->trackers.len = left;
-}
-
-int chain_keep(struct chain *c, struct target **targets, size_t n, struct err *err)
-{
-	struct keeper *k = &c->keeper;
-
-	drop_strangers(k, targets, n);
-	if (!k->trackers.len)
-		return 0;
-	k->root = c->o->pid;
 	str_copy(k->root_comm, sizeof(k->root_comm), targets[0]->comm);
-	k->kind = c->kind;
-	memcpy(k->run_id, c->self.run_id, sizeof(k->run_id));
-	TRY(keeper_start(k, err));
-	log_info("keeper %d: %zu processes, by %s, since run %s", k->pid, k->trackers.len,
-		 tracker_name(k->kind), k->run_id);
-	return 0;
 }
 
 /* ------------------------------------------------------------------- end */
+
+void chain_keep(struct chain *c)
+{
+	struct keeper *k = &c->keeper;
+	struct err why = ERR_INIT;
+
+	if (!k->trackers.len)
+		return;
+	k->root = c->o->pid;
+	k->kind = c->kind;
+	memcpy(k->run_id, c->self.run_id, sizeof(k->run_id));
+	if (keeper_start(k, &why) < 0)
+		log_warn("the next dump will be a full one: %s", why.text);
+	else
+		log_info("keeper %d: %zu processes, by %s, since run %s", k->pid, k->trackers.len,
+			 tracker_name(k->kind), k->run_id);
+}
 
 void chain_done(struct chain *c)
 {

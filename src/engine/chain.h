@@ -17,7 +17,7 @@ struct chain {
 	 * it. (Shared objects are compared with it in any case.)
 	 */
 	bool incremental;
-	enum tracker_kind kind; /* of new trackers; TRACKER_NONE: none works */
+	enum tracker_kind kind; /* of all trackers; TRACKER_NONE: there are none */
 	struct keeper keeper;	/* the trackers, old and new */
 	struct inventory_chain self;
 };
@@ -36,6 +36,8 @@ MUST_USE int chain_begin(struct chain *c, const struct options *o, const struct 
 struct page_store *chain_memory_parent(const struct chain *c);
 struct tracker *chain_tracker(const struct chain *c, const struct target *t);
 void chain_add_tracker(struct chain *c, struct tracker *tr);
-/* The images are complete: a keeper holds the trackers of these tasks from here on. */
-MUST_USE int chain_keep(struct chain *c, struct target **targets, size_t n, struct err *err);
+/* These tasks are the tree: trackers of others aren't kept. */
+void chain_select(struct chain *c, struct target **targets, size_t n);
+/* The images are complete: a keeper holds the trackers from here on. A failure is a warning. */
+void chain_keep(struct chain *c);
 void chain_done(struct chain *c);

@@ -9,6 +9,7 @@
 #include "base/arena.h"
 #include "base/auto.h"
 #include "base/log.h"
+#include "engine/chain.h"
 #include "engine/dedup.h"
 #include "engine/ids.h"
 #include "engine/script.h"
@@ -41,6 +42,7 @@ struct dump {
 	const struct img_dir *dir;
 	struct arena *arena;
 	struct target_tree tree;
+	struct chain chain;
 	struct dump_task *tasks; /* live ones, in tree order */
 	size_t ntasks;
 	struct ids *ids;
@@ -73,6 +75,12 @@ static int freeze(struct dump *d, struct err *err)
 		return err_refuse(err, "there is nothing to dump of it", "pid %d (%s) is a zombie",
 				  d->tree.targets[0]->pid, d->tree.targets[0]->comm);
 	return 0;
+}
+
+/* Is it noted what the tree writes from now on? */
+static bool tracks_on(const struct dump *d)
+{
+	return d->o->track_mem && (d->o->leave_running || d->o->leave_stopped);
 }
 
 /* --------------------------------------------------------------- collect */
@@ -151,15 +159,39 @@ static int write_tasks(struct dump *d, struct err *err)
 	return tasks_finish(d->props, err);
 }
 
+/* A task that can't be tracked is stored in full next time. */
+static struct tracker *track(struct dump *d, struct target *t)
+{
+	struct tracker *tr = chain_tracker(&d->chain, t);
+	struct err why = ERR_INIT;
+
+	if (tr || !tracks_on(d))
+		return tr;
+	if (tracker_attach(t, d->chain.kind, &tr, &why) >= 0)
+		chain_add_tracker(&d->chain, tr);
+	else
+		log_warn("pid %d (%s): isn't tracked: %s", t->pid, t->comm, why.text);
+	return chain_tracker(&d->chain, t);
+}
+
 static int write_memory(struct dump *d, struct err *err)
 {
-	const struct mem_dump_opts opts = {.dir = d->dir, .cow = !d->o->compat_images};
+	const struct mem_dump_opts opts = {
+		.dir = d->dir,
+		.parent = chain_memory_parent(&d->chain),
+		.cow = !d->o->compat_images,
+		.restart = tracks_on(d),
+	};
 	auto_free struct mem_task *tasks = xcalloc(d->ntasks, sizeof(*tasks));
 	uint64_t start = stats_now_us();
 
-	for (size_t i = 0; i < d->ntasks; i++)
-		tasks[i] = (struct mem_task){.target = d->tasks[i].target, .mem = &d->tasks[i].mem};
+	for (size_t i = 0; i < d->ntasks; i++) {
+		struct dump_task *t = &d->tasks[i];
+
+		tasks[i] = (struct mem_task){t->target, &t->mem, track(d, t->target)};
+	}
 	TRY(mem_write_tree(&opts, tasks, d->ntasks, &d->mem_stats, &d->used_cow, err));
+	chain_select(&d->chain, d->tree.targets, d->tree.n);
 	d->memdump_us = stats_now_us() - start;
 	return 0;
 }
@@ -209,12 +241,12 @@ static int write_clocks(struct dump *d, struct err *err)
 
 static int write_inventory(struct dump *d, struct err *err)
 {
-	struct inventory_chain chain = {.cow = d->used_cow};
+	struct inventory_chain *chain = &d->chain.self;
 
-	memcpy(chain.run_id, d->o->run_id, sizeof(chain.run_id));
-	if (!chain.run_id[0])
-		TRY(inventory_make_run_id(chain.run_id, err));
-	return ids_write_inventory(d->ids, d->dir, &chain, err);
+	chain->cow |= d->used_cow;
+	if (!tracks_on(d))
+		chain->uptime_us = 0;
+	return ids_write_inventory(d->ids, d->dir, chain, err);
 }
 
 /* The dump is done: without its figures it is a dump all the same. */
@@ -260,9 +292,13 @@ static int release(struct dump *d, enum tree_fate fate, struct err *err)
 
 static int run_dump(struct dump *d, struct err *err)
 {
+	enum tracker_kind kind;
+
 	TRY(scripts_run(d->o, d->dir, SCRIPT_PRE_DUMP, d->o->pid, err));
 	TRY(tree_check_pid(d->o->pid, err));
+	TRY(chain_choose_tracker(d->o, &kind, err));
 	TRY(inventory_remove(d->dir, err));
+	TRY(chain_begin(&d->chain, d->o, d->dir, kind, err));
 	TRY(freeze(d, err));
 	TRY(tree_check_sessions(&d->tree, d->o->shell_job, err));
 	TRY(collect(d, err));
@@ -278,6 +314,8 @@ static int run_dump(struct dump *d, struct err *err)
 	/* The point of no return: the images are complete. */
 	TRY(release(d, fate_of(d->o), err));
 	write_stats(d);
+	if (tracks_on(d))
+		chain_keep(&d->chain);
 	dedup_parents(d->o, d->dir);
 	return 0;
 }
@@ -295,6 +333,7 @@ static void dump_init(struct dump *d, const struct options *o, const struct img_
 
 	*d = (struct dump){.o = o, .dir = dir, .arena = arena_new()};
 	d->mem_stats.next_pages_id = 1;
+	d->chain.parent_dir.fd = -EBADF;
 	d->files = files_new(dir, &fo, d->arena);
 	d->props = tasks_new(dir, d->arena);
 }
@@ -303,6 +342,7 @@ static void dump_done(struct dump *d)
 {
 	for (size_t i = 0; i < d->ntasks; i++)
 		mem_done(&d->tasks[i].mem);
+	chain_done(&d->chain);
 	files_free(d->files);
 	ids_free(d->ids);
 	arena_free(d->arena);

@@ -41,21 +41,6 @@ struct pre_dump {
 
 /* --------------------------------------------------------------- trackers */
 
-static int choose_tracker(const struct options *o, enum tracker_kind *ret, struct err *err)
-{
-	TRY(chain_choose_tracker(o, ret, err));
-	if (*ret)
-		return 0;
-	if (!o->track_mem) {
-		log_warn("this kernel has no way to tell what is written from now on: the next "
-			 "dump will be a full one (torpor check --feature mem_dirty_track)");
-		return 0;
-	}
-	err_kernel(err, "--track-mem: this kernel has no way to tell which pages are written");
-	return err_hint(err,
-			"it takes Linux 6.7 with CONFIG_USERFAULTFD, or CONFIG_MEM_SOFT_DIRTY");
-}
-
 static void note_stop(struct pre_dump *p, uint64_t us)
 {
 	p->stopped_us += us;
@@ -222,7 +207,7 @@ static int run_pre_dump(struct pre_dump *p, struct err *err)
 	enum tracker_kind kind;
 
 	TRY(tree_check_pid(p->o->pid, err));
-	TRY(choose_tracker(p->o, &kind, err));
+	TRY(chain_choose_tracker(p->o, &kind, err));
 	TRY(inventory_remove(p->dir, err));
 	TRY(chain_begin(&p->chain, p->o, p->dir, kind, err));
 	TRY(tree_list(p->o->pid, left_out, NULL, &p->tree, err));
@@ -232,7 +217,8 @@ static int run_pre_dump(struct pre_dump *p, struct err *err)
 	TRY(copy_memory(p, err));
 	TRY(write_end(p, err));
 	write_stats(p);
-	TRY(chain_keep(&p->chain, p->tree.targets, p->tree.n, err));
+	chain_select(&p->chain, p->tree.targets, p->tree.n);
+	chain_keep(&p->chain);
 	dedup_parents(p->o, p->dir);
 	return 0;
 }

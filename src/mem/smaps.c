@@ -25,7 +25,7 @@ static const struct {
 	{"dc", SF_DONTCOPY},  {"mg", SF_MERGEABLE},  {"hg", SF_HUGEPAGE},   {"nh", SF_NOHUGEPAGE},
 	{"dd", SF_DONTDUMP},  {"wf", SF_WIPEONFORK}, {"rr", SF_RAND_READ},  {"sr", SF_SEQ_READ},
 	{"io", SF_IO},	      {"pf", SF_PFNMAP},     {"mm", SF_MIXEDMAP},   {"um", SF_UFFD},
-	{"uw", SF_UFFD},      {"ui", SF_UFFD},	     {"ss", SF_SHADOWSTACK}, {"dp", SF_DROPPABLE},
+	{"uw", SF_UFFD_WP},      {"ui", SF_UFFD},	     {"ss", SF_SHADOWSTACK}, {"dp", SF_DROPPABLE},
 	{"sl", SF_SEALED},
 };
 /* clang-format on */

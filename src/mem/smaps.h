@@ -26,10 +26,11 @@ enum smaps_flag {
 	SF_IO = 1u << 12,	   /* io */
 	SF_PFNMAP = 1u << 13,	   /* pf */
 	SF_MIXEDMAP = 1u << 14,	   /* mm */
-	SF_UFFD = 1u << 15,	   /* um, uw, ui */
+	SF_UFFD = 1u << 15,	   /* um, ui: missing pages, minor faults */
 	SF_SHADOWSTACK = 1u << 16, /* ss */
 	SF_DROPPABLE = 1u << 17,   /* dp */
 	SF_SEALED = 1u << 18,	   /* sl */
+	SF_UFFD_WP = 1u << 19,	   /* uw: mostly a tracker of ours */
 };
 
 struct smaps_entry {

@@ -199,7 +199,9 @@ struct page_store *chain_memory_parent(const struct chain *c)
 
 struct tracker *chain_tracker(const struct chain *c, const struct target *t)
 {
-	return keeper_tracker(&c->keeper, t);
+	struct tracker *tr = keeper_tracker(&c->keeper, t);
+
+	return tr && !tracker_is_stale(tr) ? tr : NULL;
 }
 
 void chain_add_tracker(struct chain *c, struct tracker *tr)
@@ -216,7 +218,7 @@ void chain_select(struct chain *c, struct target **targets, size_t n)
 		bool known = false;
 
 		for (size_t i = 0; i < n && !known; i++)
-			known = keeper_tracker(k, targets[i]) == *tr;
+			known = chain_tracker(c, targets[i]) == *tr;
 		if (known)
 			k->trackers.data[left++] = *tr;
 		else

@@ -262,39 +262,120 @@ static int pump(struct copier *c, struct page_source *from, struct err *err)
 
 /* ------------------------------------------------------------- one process */
 
-static int copy_space(struct copier *c, const vma_vec *vmas, const struct source_opts *so,
-		      struct err *err)
+static int copy_space(struct copier *c, const struct vma *vmas, size_t n,
+		      const struct source_opts *so, struct err *err)
 {
 	struct page_source *from;
 	int r;
 
-	TRY(space_source_new(c->target, vmas->data, vmas->len, so, &from, err));
+	TRY(space_source_new(c->target, vmas, n, so, &from, err));
 	r = pump(c, from, err);
 	from->free(from);
 	return r;
 }
 
-static int parent_map(const struct running_opts *o, const struct target *t, struct source_opts *so,
+/*
+ * A tracker that can't look and restart in one step: what was written is noted while the process
+ * stands still, and copied later. A list that gets too long is cut, and all behind it is copied.
+ */
+#define NOTES_MAX (128u * 1024)
+
+struct notes {
+	VEC(struct mem_run) runs;
+	uint64_t rest; /* all from here on has to be copied */
+};
+
+static int take_notes(struct copier *c, const vma_vec *vmas, const struct source_opts *so,
+		      struct notes *notes, struct err *err)
+{
+	struct page_source *from;
+	struct mem_run run;
+	int r;
+
+	notes->rest = UINT64_MAX;
+	TRY(space_source_new(c->target, vmas->data, vmas->len, so, &from, err));
+	while ((r = from->next(from, &run, err)) > 0) {
+		if (notes->runs.len == NOTES_MAX) {
+			notes->rest = run.start;
+			r = 0;
+			break;
+		}
+		*vec_push(&notes->runs) = run;
+	}
+	from->free(from);
+	return r;
+}
+
+static int copy_notes(struct copier *c, const vma_vec *vmas, const struct notes *notes,
 		      struct err *err)
 {
-	if (!o->parent)
-		return 0;
-	return page_store_map(o->parent, IMG_PAGEMAP, (uint64_t)t->vpid, /* optional= */ true,
-			      &so->parent, err);
+	vec_foreach (run, &notes->runs)
+		TRY(take(c, run, err));
+	vec_foreach (v, vmas) {
+		struct vma rest = *v;
+
+		rest.start = MAX(v->start, notes->rest);
+		if (rest.start < rest.end)
+			TRY(copy_space(c, &rest, 1, &(struct source_opts){0}, err));
+	}
+	return flush(c, err);
 }
 
-static uint64_t now_us(void)
+/* Borrowed: notes what was written and restarts the tracker. */
+static int note_and_restart(struct copier *c, struct tracker *tr, const vma_vec *vmas,
+			    const struct source_opts *so, struct notes *notes, struct err *err)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+	TRY(take_notes(c, vmas, so, notes, err));
+	return tracker_restart(tr, err);
 }
 
-static int copy(const struct running_opts *o, struct target *t, const vma_vec *vmas,
-		const struct source_opts *so, struct pagemap_writer *w, struct mem_stats *stats,
+static int copy_stopping(struct copier *c, struct target *t, struct tracker *tr,
+			 const vma_vec *vmas, const struct source_opts *so, uint64_t *stopped_us,
+			 struct err *err)
+{
+	struct notes notes = {0};
+	struct err why = ERR_INIT;
+	int r = task_borrow(t, BORROW_ALL, &why);
+
+	if (r < 0 && why.kind != ERR_GONE) {
+		/* Its tracker goes on from where it was: what was unwritten then, is now. */
+		log_warn("pid %d (%s): all of its memory is copied: %s", t->pid, t->comm, why.text);
+		return copy_space(c, vmas->data, vmas->len, &(struct source_opts){0}, err);
+	}
+	if (r < 0)
+		return err_gone(err, "%s", why.text);
+	r = note_and_restart(c, tr, vmas, so, &notes, err);
+	if (task_return(t, stopped_us, &why) < 0 && r >= 0) {
+		*err = why;
+		r = why.code;
+	}
+	if (r >= 0)
+		r = copy_notes(c, vmas, &notes, err);
+	vec_done(&notes.runs);
+	return r;
+}
+
+struct copy_job {
+	const struct running_opts *o;
+	struct target *target;
+	struct tracker *tracker;
+	const vma_vec *vmas;
+	struct mem_stats *stats;
+	uint64_t *stopped_us;
+};
+
+static int copy_all(const struct copy_job *j, struct copier *c, const struct source_opts *so,
+		    struct err *err)
+{
+	if (so->tracker == TRACKER_SOFT_DIRTY)
+		return copy_stopping(c, j->target, j->tracker, j->vmas, so, j->stopped_us, err);
+	return copy_space(c, j->vmas->data, j->vmas->len, so, err);
+}
+
+static int copy(const struct copy_job *j, const struct source_opts *so, struct pagemap_writer *w,
 		struct err *err)
 {
+	const struct target *t = j->target;
 	auto_free struct copier *c = xcalloc(1, sizeof(*c));
 	auto_free uint8_t *buf = xcalloc(BUF_PAGES, PAGE);
 	auto_close int mem_fd = openat(t->proc, "mem", O_RDONLY | O_CLOEXEC);
@@ -303,10 +384,10 @@ static int copy(const struct running_opts *o, struct target *t, const vma_vec *v
 
 	c->target = t;
 	c->writer = w;
-	c->stats = stats;
+	c->stats = j->stats;
 	c->mem_fd = mem_fd;
 	c->buf = buf;
-	r = copy_space(c, vmas, so, &why);
+	r = copy_all(j, c, so, &why);
 	if (r < 0 && why.kind != ERR_GONE) {
 		*err = why;
 		return r;
@@ -319,23 +400,24 @@ static int copy(const struct running_opts *o, struct target *t, const vma_vec *v
 	return 0;
 }
 
-int running_write(const struct running_opts *o, struct target *t, struct tracker *tracker,
-		  const vma_vec *vmas, struct mem_stats *stats, uint64_t *stopped_us,
-		  struct err *err)
+static uint64_t now_us(void)
 {
-	auto_free uint8_t *states = xcalloc(vmas->len + 1, 1);
-	struct source_opts so = {.states = states, .restart = true};
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+static int write_images(const struct copy_job *j, const struct source_opts *so, struct err *err)
+{
+	const struct target *t = j->target;
+	struct mem_stats *stats = j->stats;
 	struct pagemap_writer *w;
 	uint64_t start = now_us(), written;
 
-	if (tracker) {
-		so.tracker = tracker->kind;
-		TRY(tracker_arm(tracker, vmas->data, vmas->len, states, err));
-	}
-	TRY(parent_map(o, t, &so, err));
-	TRY(pagemap_create(o->dir, IMG_PAGEMAP, (uint64_t)t->vpid, stats->next_pages_id++, &w,
+	TRY(pagemap_create(j->o->dir, IMG_PAGEMAP, (uint64_t)t->vpid, stats->next_pages_id++, &w,
 			   err));
-	if (copy(o, t, vmas, &so, w, stats, err) < 0) {
+	if (copy(j, so, w, err) < 0) {
 		pagemap_abort(w);
 		return err->code;
 	}
@@ -346,4 +428,22 @@ int running_write(const struct running_opts *o, struct target *t, struct tracker
 	log_debug("pid %d: copied %" PRIu64 " pages in %" PRIu64 " us", t->pid, written,
 		  now_us() - start);
 	return 0;
+}
+
+int running_write(const struct running_opts *o, struct target *t, struct tracker *tracker,
+		  const vma_vec *vmas, struct mem_stats *stats, uint64_t *stopped_us,
+		  struct err *err)
+{
+	auto_free uint8_t *states = xcalloc(vmas->len + 1, 1);
+	struct source_opts so = {.states = states, .restart = true};
+	const struct copy_job j = {o, t, tracker, vmas, stats, stopped_us};
+
+	if (tracker) {
+		so.tracker = tracker->kind;
+		TRY(tracker_arm(tracker, vmas->data, vmas->len, states, err));
+	}
+	if (o->parent)
+		TRY(page_store_map(o->parent, IMG_PAGEMAP, (uint64_t)t->vpid, /* optional= */ true,
+				   &so.parent, err));
+	return write_images(&j, &so, err);
 }

@@ -62,11 +62,9 @@ static enum track_state state_of(const struct space_source *s, const struct vma 
 
 static enum pagescan_mode mode_for(const struct space_source *s, const struct vma *v)
 {
-	enum pagescan_mode mode = tracker_scan_mode(s->o.tracker, s->o.restart);
-
-	if (mode == PAGESCAN_PROTECT && state_of(s, v) == TRACK_OFF)
+	if (s->o.restart && state_of(s, v) == TRACK_OFF)
 		return PAGESCAN_PLAIN;
-	return mode;
+	return tracker_scan_mode(s->o.tracker, s->o.restart);
 }
 
 /* Scans from s->vma on, as far as one mode goes. */

@@ -47,6 +47,19 @@ static int deleted_file(void)
 	return fd;
 }
 
+/* Large enough to be copied by the kernel. */
+static int large_deleted_file(void)
+{
+	int fd = open("large", O_CREAT | O_EXCL | O_RDWR, 0600);
+	char line[1024];
+
+	memset(line, 'l', sizeof(line));
+	for (int i = 0; i < 400; i++)
+		must(fd >= 0 && write(fd, line, sizeof(line)) == sizeof(line), "large");
+	must(unlink("large") == 0, "large");
+	return fd;
+}
+
 static void child(char *shared, const int *pipe_fds)
 {
 	while (shared[1] != 'x')
@@ -59,7 +72,7 @@ static void child(char *shared, const int *pipe_fds)
 int main(void)
 {
 	char buf[16] = "";
-	int fds[2], ghost, event, memfd, status;
+	int fds[2], ghost, large, event, memfd, status;
 	struct itimerval alarm_far_away = {.it_value.tv_sec = 1000};
 	struct sigevent none = {.sigev_notify = SIGEV_NONE};
 	pthread_t id;
@@ -72,6 +85,7 @@ int main(void)
 	must(shared != MAP_FAILED, "mmap");
 	must(pipe(fds) == 0 && write(fds[1], "hello", 5) == 5, "pipe");
 	ghost = deleted_file();
+	large = large_deleted_file();
 	event = eventfd(5, 0);
 	memfd = memfd_create("damage", MFD_ALLOW_SEALING);
 	must(event >= 0 && memfd >= 0 && write(memfd, "memfd", 5) == 5, "memfd");
@@ -98,6 +112,7 @@ int main(void)
 		sigsuspend(&set);
 	must(read(fds[0], buf, 5) == 5 && memcmp(buf, "hello", 5) == 0, "what was in the pipe");
 	must(pread(ghost, buf, 5, 0) == 5 && memcmp(buf, "ghost", 5) == 0, "the deleted file");
+	must(pread(large, buf, 5, 300000) == 5 && memcmp(buf, "lllll", 5) == 0, "the large file");
 	must(pread(memfd, buf, 5, 0) == 5 && memcmp(buf, "memfd", 5) == 0, "the memfd");
 	must(eventfd_read(event, &n) == 0 && n == 5, "the eventfd");
 	shared[1] = 'x';

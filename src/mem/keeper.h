@@ -16,6 +16,7 @@
 
 struct keeper {
 	pid_t pid; /* of the keeper; 0: none is running */
+	int pidfd; /* of it, if pid isn't 0 */
 	pid_t root;
 	char root_comm[16];
 	enum tracker_kind kind;
@@ -23,15 +24,28 @@ struct keeper {
 	VEC(struct tracker *) trackers;
 };
 
-/* 1 and the keeper that tracks `root`, its descriptors being ours now as well; 0: there is none. */
+/*
+ * 1 and the keeper that tracks `root` (as the root of its tree or as one of its tasks), its
+ * descriptors being ours now as well; 0: there is none. What it says of tasks that are dead, or
+ * whose pids others have now, is left out; keepers that are older than the one found are ended.
+ */
 MUST_USE int keeper_find(pid_t root, struct keeper *ret, struct err *err);
-/* Ends the process, and waits for its end. The trackers stay. */
+/* Ends the process, and waits for its end. The trackers stay. Nothing to do if k->pid is 0. */
 void keeper_end(struct keeper *k);
-/* A new process for k's trackers (those of dead tasks are left out). Its pid is in k->pid then. */
+/*
+ * A new process for k's trackers (those of dead tasks are left out; if none is left, k->pid stays
+ * 0). Its pid is in k->pid then. root, root_comm, kind and run_id have been filled in.
+ */
 MUST_USE int keeper_start(struct keeper *k, struct err *err);
 void keeper_done(struct keeper *k); /* frees the trackers, not the process */
-/* The tracker of this task, or NULL. */
+/*
+ * The tracker of this task, or NULL: it has none yet, its pid is that of another process by now, or
+ * it has called execve() since.
+ */
 struct tracker *keeper_tracker(const struct keeper *k, const struct target *t);
 
-/* Calls fn for every keeper on this machine that we may look into; for `torpor check`. */
+/*
+ * Calls fn for every keeper on this machine that we may look into, for `torpor check`. Their
+ * trackers are for show: no descriptor of theirs is ours.
+ */
 MUST_USE int keeper_each(void (*fn)(void *ctx, const struct keeper *k), void *ctx, struct err *err);

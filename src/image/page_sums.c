@@ -316,15 +316,19 @@ static void start_thread(struct page_sums *p)
 
 static struct page_sums *page_sums_of(struct img_sums *sums)
 {
+	/* Several threads may begin their first file at once. */
+	static pthread_mutex_t first = PTHREAD_MUTEX_INITIALIZER;
 	struct page_sums **p = img_sums_pages(sums);
 
-	if (*p)
-		return *p;
-	*p = xcalloc(1, sizeof(**p));
-	(*p)->sums = sums;
-	pthread_mutex_init(&(*p)->lock, NULL);
-	pthread_cond_init(&(*p)->more, NULL);
-	pthread_cond_init(&(*p)->less, NULL);
+	pthread_mutex_lock(&first);
+	if (!*p) {
+		*p = xcalloc(1, sizeof(**p));
+		(*p)->sums = sums;
+		pthread_mutex_init(&(*p)->lock, NULL);
+		pthread_cond_init(&(*p)->more, NULL);
+		pthread_cond_init(&(*p)->less, NULL);
+	}
+	pthread_mutex_unlock(&first);
 	return *p;
 }
 

@@ -1,16 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The pages of one process into its images: a source, a sink, and a loop between them. */
+/*
+ * The pages of a frozen tree into its images, several tasks at a time.
+ *
+ * Each task is first a job for a pool of threads: what is little is read from outside there, which
+ * takes no ptrace. A task with more than that comes back to this thread, the one that traces, and
+ * writes its pages itself; as its system calls take their time, some tasks are in one at once.
+ */
 #include "mem/dump.h"
 
 #include "base/auto.h"
 #include "base/log.h"
-#include "image/pages.h"
+#include "base/pool.h"
 #include "mem/cow.h"
-#include "mem/sink.h"
-#include "mem/source.h"
+#include "mem/stream.h"
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <time.h>
+
+/* Tasks that write by themselves at a time, whatever the number of CPUs. */
+#define RUNNING_MAX 8
+/* Tasks that are begun and not done: each holds some tens of KiB. */
+#define OPEN_MAX 64
+#define BUFS_MAX 16
 
 static uint64_t now_us(void)
 {
@@ -20,14 +32,39 @@ static uint64_t now_us(void)
 	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }
 
-/* What is the same for all tasks. */
+struct task_write {
+	struct writing *w;
+	struct stream_opts opts;
+	uint8_t *states; /* of the tracker */
+	struct stream *stream;
+	bool outside_only; /* it can't write by itself */
+	struct mem_stats counted;
+	struct task_write *next; /* in the list of those that came back */
+};
+
 struct writing {
 	const struct mem_dump_opts *o;
 	struct mem_task *tasks;
 	size_t n;
-	struct cow_map *cow; /* NULL: nothing is shared */
-	uint32_t *vpids;     /* of all tasks */
+	struct task_write *writes; /* one for each task */
+	struct cow_map *cow;	   /* NULL: nothing is shared */
+	uint32_t *vpids;	   /* of all tasks */
 	struct mem_stats *stats;
+	struct outside *buf; /* this thread's */
+	struct pool *pool;   /* NULL for a single task */
+
+	struct task_write *running[RUNNING_MAX]; /* a ring: the oldest at `oldest` */
+	size_t oldest, nrunning, max_running;
+	size_t added; /* tasks that were begun */
+
+	pthread_mutex_t lock; /* of the rest: */
+	pthread_cond_t news;
+	size_t jobs;		 /* with the pool */
+	struct task_write *back; /* came back from there */
+	size_t nback;
+	struct outside *bufs[BUFS_MAX]; /* not in use */
+	size_t nbufs;
+	bool failed; /* no job needs to do anything any more */
 };
 
 static size_t real_vmas(const struct mem *m)
@@ -46,6 +83,8 @@ static void find_cow(struct writing *w)
 	auto_free struct cow_task *tasks = xcalloc(w->n, sizeof(*tasks));
 	uint64_t start = now_us();
 
+	if (!w->o->cow || w->n < 2)
+		return;
 	w->vpids = xcalloc(w->n, sizeof(*w->vpids));
 	for (size_t i = 0; i < w->n; i++) {
 		const struct mem *m = w->tasks[i].mem;
@@ -57,138 +96,287 @@ static void find_cow(struct writing *w)
 	log_debug("looked for shared pages: %" PRIu64 " us", now_us() - start);
 }
 
-/* ----------------------------------------------------------------- source */
+/* --------------------------------------------------------------- one task */
 
-/* What is known of one task's pages. */
-struct task_source {
-	struct page_source *pages;
-	uint8_t *states;
-};
-
-static int track_states(const struct mem_task *t, size_t nvmas, struct task_source *s,
-			struct source_opts *so, struct err *err)
+static int track_states(struct tracker *tr, struct task_write *t, struct err *err)
 {
-	struct tracker *tr = t->tracker;
+	const struct stream_opts *o = &t->opts;
 
 	if (!tr || tr->kind == TRACKER_NONE)
 		return 0;
-	so->tracker = tr->kind;
-	so->states = s->states = xcalloc(nvmas, sizeof(*s->states));
-	TRY(tracker_arm(tr, t->mem->vmas.data, nvmas, s->states, err));
-	for (size_t i = 0; tr->is_new && i < nvmas; i++)
-		if (s->states[i] == TRACK_ON)
-			s->states[i] = TRACK_NEW;
+	t->states = xcalloc(o->nvmas, sizeof(*t->states));
+	TRY(tracker_arm(tr, o->vmas, o->nvmas, t->states, err));
+	for (size_t i = 0; tr->is_new && i < o->nvmas; i++)
+		if (t->states[i] == TRACK_ON)
+			t->states[i] = TRACK_NEW;
+	t->opts.source.tracker = tr->kind;
+	t->opts.source.states = t->states;
 	return 0;
 }
 
-static void source_done(struct task_source *s)
+static int prepare(struct writing *w, size_t i, struct err *err)
 {
-	if (s->pages)
-		s->pages->free(s->pages);
-	free(s->states);
-	*s = (struct task_source){0};
+	const struct mem_task *task = &w->tasks[i];
+	struct task_write *t = &w->writes[i];
+
+	t->w = w;
+	t->opts = (struct stream_opts){
+		.dir = w->o->dir,
+		.pages_id = w->stats->next_pages_id++,
+		.target = task->target,
+		.vmas = task->mem->vmas.data,
+		.nvmas = real_vmas(task->mem),
+		.source.restart = w->o->restart,
+		.shared = cow_map_runs(w->cow, i),
+		.vpids = w->vpids,
+	};
+	TRY(track_states(task->tracker, t, err));
+	if (!w->o->parent)
+		return 0;
+	return page_store_map(w->o->parent, IMG_PAGEMAP, (uint64_t)task->target->vpid,
+			      /* optional= */ true, &t->opts.source.parent, err);
 }
 
-static int source_init(const struct writing *w, size_t task, struct task_source *s, struct err *err)
-{
-	const struct mem_task *t = &w->tasks[task];
-	const cow_run_vec *shared = cow_map_runs(w->cow, task);
-	struct source_opts so = {.restart = w->o->restart};
-	size_t n = real_vmas(t->mem);
+/* ------------------------------------------------------- in other threads */
 
-	*s = (struct task_source){0};
-	TRY(track_states(t, n, s, &so, err));
-	if (w->o->parent)
-		TRY(page_store_map(w->o->parent, IMG_PAGEMAP, (uint64_t)t->target->vpid,
-				   /* optional= */ true, &so.parent, err));
-	TRY(space_source_new(t->target, t->mem->vmas.data, n, &so, &s->pages, err));
-	if (shared->len)
-		s->pages = cow_source_new(s->pages, shared, w->vpids);
-	return 0;
+/* NULL: there is nothing to be done any more. */
+static struct outside *take_buf(struct writing *w)
+{
+	struct outside *o = NULL;
+	bool failed;
+
+	pthread_mutex_lock(&w->lock);
+	failed = w->failed;
+	if (w->nbufs && !failed)
+		o = w->bufs[--w->nbufs];
+	pthread_mutex_unlock(&w->lock);
+	return o || failed ? o : outside_new();
 }
 
-/* ---------------------------------------------------------------- writing */
-
-/* A page that an earlier task has was counted there. */
-static void count(struct mem_stats *stats, const struct mem_run *run)
+/* 1: the target should do it; 0: done. */
+static int copy_task(struct task_write *t, struct outside *buf, struct err *err)
 {
-	if (run->flags & PE_COW)
-		return;
-	stats->pages_scanned += run->npages;
-	if (run->flags & PE_PARENT)
-		stats->pages_skipped_parent += run->npages;
-	else if (!(run->flags & PE_PRESENT))
-		stats->pages_lazy += run->npages;
-}
-
-static int pump(struct page_source *from, struct page_sink *to, struct mem_stats *stats,
-		struct err *err)
-{
-	struct mem_run run;
 	int r;
 
-	while ((r = from->next(from, &run, err)) > 0) {
-		count(stats, &run);
-		TRY(to->take(to, &run, err));
-	}
-	TRY(r);
-	return to->finish(to, err);
-}
-
-static int write_pages(const struct writing *w, size_t task, struct pagemap_writer *pw,
-		       struct err *err)
-{
-	struct task_source from;
-	struct page_sink *to;
-	int r = source_init(w, task, &from, err);
-
-	if (r == 0) {
-		to = image_sink_new(w->tasks[task].target, pw);
-		r = pump(from.pages, to, w->stats, err);
-		to->free(to);
-	}
-	source_done(&from);
-	if (r == 0 && w->o->restart && w->tasks[task].tracker)
-		r = tracker_restart(w->tasks[task].tracker, err);
+	if (!t->stream)
+		TRY(stream_open(&t->opts, &t->stream, err));
+	r = stream_copy(t->stream, t->outside_only, buf, err);
+	if (r == 0)
+		r = stream_close(TAKE_PTR(t->stream), &t->counted, err);
 	return r;
 }
 
-static int write_task(const struct writing *w, size_t task, struct err *err)
+static int job(void *arg, struct err *err)
+{
+	struct task_write *t = arg;
+	struct writing *w = t->w;
+	struct outside *buf = take_buf(w);
+	int r = buf ? copy_task(t, buf, err) : 0;
+
+	pthread_mutex_lock(&w->lock);
+	if (buf && w->nbufs < BUFS_MAX)
+		w->bufs[w->nbufs++] = TAKE_PTR(buf);
+	if (r > 0) {
+		t->next = w->back;
+		w->back = t;
+		w->nback++;
+	}
+	w->failed |= r < 0;
+	w->jobs--;
+	pthread_cond_signal(&w->news);
+	pthread_mutex_unlock(&w->lock);
+	outside_free(buf);
+	return MIN(r, 0);
+}
+
+static int add_job(struct writing *w, struct task_write *t, struct err *err)
+{
+	pthread_mutex_lock(&w->lock);
+	w->jobs++;
+	pthread_mutex_unlock(&w->lock);
+	if (!w->pool)
+		return job(t, err);
+	pool_add(w->pool, job, t);
+	return 0;
+}
+
+/* -------------------------------------------------- those that write alone */
+
+/* One more batch of it, or its end. */
+static int go_on(struct writing *w, struct task_write *t, struct err *err)
+{
+	int r = stream_start(t->stream, w->buf, err);
+
+	TRY(r);
+	if (r == 0)
+		return stream_close(TAKE_PTR(t->stream), &t->counted, err);
+	w->running[(w->oldest + w->nrunning++) % RUNNING_MAX] = t;
+	return 0;
+}
+
+static int begin(struct writing *w, struct task_write *t, struct err *err)
+{
+	int r = stream_lend(t->stream, err);
+
+	TRY(r);
+	if (r > 0)
+		return go_on(w, t, err);
+	t->outside_only = true;
+	return add_job(w, t, err);
+}
+
+static int await_oldest(struct writing *w, struct err *err)
+{
+	struct task_write *t = w->running[w->oldest];
+
+	w->oldest = (w->oldest + 1) % RUNNING_MAX;
+	w->nrunning--;
+	TRY(stream_wait(t->stream, w->buf, err));
+	return go_on(w, t, err);
+}
+
+/* ---------------------------------------------------------------- all tasks */
+
+struct todo {
+	size_t room;		 /* for so many tasks to be begun */
+	struct task_write *back; /* is to write by itself */
+	bool failed, idle;	 /* idle: nothing is with the pool */
+};
+
+/* Waits for the pool if there is nothing else to do. */
+static void what_next(struct writing *w, struct todo *ret)
+{
+	size_t open;
+
+	pthread_mutex_lock(&w->lock);
+	while (!w->failed && !w->back && !w->nrunning && w->jobs &&
+	       (w->added == w->n || w->jobs > OPEN_MAX / 2))
+		pthread_cond_wait(&w->news, &w->lock);
+	open = w->jobs + w->nback + w->nrunning;
+	*ret = (struct todo){
+		.room = open < OPEN_MAX ? OPEN_MAX - open : 0,
+		.failed = w->failed,
+		.idle = !w->jobs && !w->back,
+	};
+	if (w->back && w->nrunning < w->max_running) {
+		ret->back = w->back;
+		w->back = w->back->next;
+		w->nback--;
+	}
+	pthread_mutex_unlock(&w->lock);
+}
+
+/* 1 as long as there is something left to do. */
+static int step(struct writing *w, struct err *err)
+{
+	struct todo todo;
+
+	what_next(w, &todo);
+	if (todo.failed)
+		return 0; /* the pool says why */
+	for (size_t i = 0; i < todo.room && w->added < w->n; i++) {
+		TRY(prepare(w, w->added, err));
+		TRY(add_job(w, &w->writes[w->added++], err));
+		todo.idle = false;
+	}
+	if (todo.back)
+		TRY(begin(w, todo.back, err));
+	else if (w->nrunning)
+		TRY(await_oldest(w, err));
+	else if (todo.idle)
+		return 0;
+	return 1;
+}
+
+static int write_all(struct writing *w, struct err *err)
+{
+	struct err other = ERR_INIT;
+	int r;
+
+	do
+		r = step(w, err);
+	while (r > 0);
+	if (r < 0) {
+		pthread_mutex_lock(&w->lock);
+		w->failed = true;
+		pthread_mutex_unlock(&w->lock);
+	}
+	if (w->pool && pool_wait(w->pool, &other) < 0 && r == 0) {
+		*err = other;
+		r = other.code;
+	}
+	return r;
+}
+
+/* Only if all pages are written: what is written after them is the next round's. */
+static int restart_trackers(struct writing *w, struct err *err)
+{
+	for (size_t i = 0; w->o->restart && i < w->n; i++)
+		if (w->tasks[i].tracker)
+			TRY(tracker_restart(w->tasks[i].tracker, err));
+	return 0;
+}
+
+static void add_up(struct writing *w)
 {
 	struct mem_stats *stats = w->stats;
-	const struct target *t = w->tasks[task].target;
-	struct pagemap_writer *pw;
-	uint64_t start = now_us(), written;
 
-	if (!stats->next_pages_id)
-		stats->next_pages_id = 1;
-	TRY(pagemap_create(w->o->dir, IMG_PAGEMAP, (uint64_t)t->vpid, stats->next_pages_id++, &pw,
-			   err));
-	if (write_pages(w, task, pw, err) < 0) {
-		pagemap_abort(pw);
-		return err->code;
+	for (size_t i = 0; i < w->n; i++) {
+		const struct mem_stats *one = &w->writes[i].counted;
+
+		stats->pages_scanned += one->pages_scanned;
+		stats->pages_written += one->pages_written;
+		stats->pages_lazy += one->pages_lazy;
+		stats->pages_skipped_parent += one->pages_skipped_parent;
 	}
-	written = pagemap_pages_written(pw);
-	TRY(pagemap_close(pw, err));
-	stats->pages_written += written;
-	stats->write_us += now_us() - start;
-	log_debug("pid %d: wrote %" PRIu64 " pages in %" PRIu64 " us", t->pid, written,
-		  now_us() - start);
-	return 0;
+}
+
+static void writing_init(struct writing *w)
+{
+	pthread_mutex_init(&w->lock, NULL);
+	pthread_cond_init(&w->news, NULL);
+	w->writes = xcalloc(w->n, sizeof(*w->writes));
+	w->buf = outside_new();
+	w->pool = w->n > 1 ? pool_new(0) : NULL;
+	/* One more than there are CPUs: one is always ready to run. */
+	w->max_running = w->pool ? MIN(pool_threads(w->pool) + 1, RUNNING_MAX) : 1;
+}
+
+static void writing_done(struct writing *w)
+{
+	pool_free(w->pool);
+	for (size_t i = 0; i < w->n; i++) {
+		stream_abort(w->writes[i].stream);
+		free(w->writes[i].states);
+	}
+	while (w->nbufs)
+		outside_free(w->bufs[--w->nbufs]);
+	outside_free(w->buf);
+	free(w->writes);
+	cow_map_free(w->cow);
+	free(w->vpids);
+	pthread_mutex_destroy(&w->lock);
+	pthread_cond_destroy(&w->news);
 }
 
 int mem_write_tree(const struct mem_dump_opts *o, struct mem_task *tasks, size_t n,
 		   struct mem_stats *stats, bool *ret_cow, struct err *err)
 {
 	struct writing w = {.o = o, .tasks = tasks, .n = n, .stats = stats};
-	int r = 0;
+	uint64_t start;
+	int r;
 
-	if (o->cow && n > 1)
-		find_cow(&w);
-	for (size_t i = 0; i < n && r == 0; i++)
-		r = write_task(&w, i, err);
+	if (!stats->next_pages_id)
+		stats->next_pages_id = 1;
+	writing_init(&w);
+	find_cow(&w);
+	start = now_us();
+	r = write_all(&w, err);
+	if (r == 0)
+		r = restart_trackers(&w, err);
+	add_up(&w);
+	stats->write_us += now_us() - start;
 	*ret_cow = w.cow;
-	cow_map_free(w.cow);
-	free(w.vpids);
+	writing_done(&w);
 	return r;
 }

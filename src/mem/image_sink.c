@@ -29,33 +29,29 @@
 
 #define PAGE 4096u
 
-/*
- * Below it, copying through a buffer is quicker than lending a descriptor: that takes some round
- * trips, for which the target has to be scheduled, on a busy machine after everybody else.
- */
-#define LEND_MIN_BYTES (4 * 1024 * 1024)
-/* One batch of the target's: some tens of milliseconds. */
-#define BATCH_BYTES (64 * 1024 * 1024)
 #define BATCH_CALLS 16
 #define BATCH_IOVS  (4 * IOV_MAX)
-
-struct image_sink {
-	struct page_sink base;
-	struct target *target;
-	struct pagemap_writer *writer;
-	VEC(struct mem_piece) queue;
-	uint64_t queued_bytes;
-	struct outside outside;
-	bool lent, cant_lend;
-	struct tfd fd; /* lent */
-	struct batch *batch;
-};
 
 /* A pwritev() in a batch: pieces [first, first + n) of the queue. */
 struct write_call {
 	size_t index;
 	size_t first, n;
 	uint64_t len;
+};
+
+struct image_sink {
+	struct target *target;
+	struct pagemap_writer *writer;
+	int pages; /* the pages file; the writer's */
+	VEC(struct mem_piece) queue;
+	size_t first;	       /* of the queue: those before it are written */
+	size_t sent;	       /* ... and those before it are on their way */
+	uint64_t queued_bytes; /* from `sent` on */
+	bool lent, cant_lend;
+	struct tfd fd; /* lent */
+	struct batch *batch;
+	struct write_call calls[BATCH_CALLS]; /* of the batch that runs */
+	size_t ncalls;
 };
 
 /* ---------------------------------------------------------------- lending */
@@ -77,17 +73,19 @@ static bool may_grow_files(const struct target *t)
 	return strncmp(line + strspn(line, " "), "unlimited", 9) == 0;
 }
 
-static int lend(struct image_sink *s, struct err *err)
+int image_sink_lend(struct image_sink *s, struct err *err)
 {
 	struct err why = ERR_INIT;
 	int r;
 
 	if (s->lent || s->cant_lend)
-		return 0;
+		return s->lent;
 	s->cant_lend = s->target->has_seccomp || !may_grow_files(s->target);
 	if (s->cant_lend)
 		return 0;
-	r = target_lend_fd(s->target, s->outside.fd, &s->fd, &why);
+	s->pages = pagemap_pages_fd(s->writer, err);
+	TRY(s->pages);
+	r = target_lend_fd(s->target, s->pages, &s->fd, &why);
 	if (r < 0 && why.kind == ERR_GONE) {
 		*err = why;
 		return r;
@@ -98,7 +96,7 @@ static int lend(struct image_sink *s, struct err *err)
 	s->cant_lend = r < 0;
 	if (s->lent)
 		s->batch = batch_new(target_leader(s->target));
-	return 0;
+	return s->lent;
 }
 
 static int take_back(struct image_sink *s, struct err *err)
@@ -108,6 +106,53 @@ static int take_back(struct image_sink *s, struct err *err)
 		return 0;
 	s->lent = false;
 	return target_return_fd(s->target, s->fd, err);
+}
+
+/* ------------------------------------------------------------------ queue */
+
+/* A piece is at most one batch, so that the call that writes it has an end in sight. */
+int image_sink_take(struct image_sink *s, const struct mem_run *run, struct err *err)
+{
+	const struct page_run entry = {
+		.vaddr = run->start,
+		.npages = run->npages,
+		.flags = run->flags,
+		.owner = run->owner,
+		.huge = run->huge,
+	};
+	uint64_t len = run->npages * PAGE, off = 0;
+
+	TRY(pagemap_add(s->writer, &entry, &off, err));
+	if (!(run->flags & PE_PRESENT))
+		return 0;
+	for (uint64_t done = 0, n; done < len; done += n) {
+		n = MIN(len - done, (uint64_t)SINK_BATCH_BYTES);
+		*vec_push(&s->queue) = (struct mem_piece){
+			.va = run->start + done,
+			.len = n,
+			.off = off + done,
+			.readable = run->readable,
+		};
+	}
+	s->queued_bytes += len;
+	return 0;
+}
+
+uint64_t image_sink_queued(const struct image_sink *s)
+{
+	if (s->queue.len - s->sent >= BATCH_IOVS)
+		return MAX(s->queued_bytes, (uint64_t)SINK_BATCH_BYTES);
+	return s->queued_bytes;
+}
+
+/* These pieces have been moved. */
+static void moved(struct image_sink *s, size_t first, size_t n)
+{
+	for (size_t i = first; i < first + n; i++)
+		pagemap_wrote(s->writer, s->queue.data[i].off, s->queue.data[i].len);
+	s->first = first + n;
+	if (s->first == s->queue.len)
+		s->first = s->sent = s->queue.len = 0;
 }
 
 /* ------------------------------------------------------- the target's way */
@@ -123,7 +168,7 @@ static size_t call_span(const struct image_sink *s, size_t first, size_t room, u
 
 		if (!p->readable || (i > first && p->off != s->queue.data[first].off + len))
 			break;
-		if (i > first && len + p->len > BATCH_BYTES)
+		if (i > first && len + p->len > SINK_BATCH_BYTES)
 			break;
 		len += p->len;
 	}
@@ -145,8 +190,50 @@ static void add_call(struct image_sink *s, struct write_call *c)
 			      s->queue.data[c->first].off, 0);
 }
 
+/* As many calls as one batch may have. */
+static void fill_batch(struct image_sink *s)
+{
+	size_t iovs = 0;
+	uint64_t bytes = 0;
+
+	batch_reset(s->batch);
+	s->ncalls = 0;
+	while (s->ncalls < BATCH_CALLS && bytes < SINK_BATCH_BYTES) {
+		struct write_call c = {.first = s->sent};
+
+		c.n = call_span(s, c.first, BATCH_IOVS - iovs, &c.len);
+		if (!c.n)
+			break;
+		add_call(s, &c);
+		s->calls[s->ncalls++] = c;
+		s->sent += c.n;
+		s->queued_bytes -= c.len;
+		iovs += c.n;
+		bytes += c.len;
+	}
+}
+
+int image_sink_start(struct image_sink *s, struct outside *o, struct err *err)
+{
+	while (s->sent < s->queue.len && !s->queue.data[s->sent].readable) {
+		TRY(outside_copy(o, s->target, s->pages, &s->queue.data[s->sent], 1, err));
+		s->queued_bytes -= s->queue.data[s->sent].len;
+		s->sent++;
+		moved(s, s->sent - 1, 1);
+	}
+	if (s->sent == s->queue.len)
+		return 0;
+	fill_batch(s);
+	if (batch_start(s->batch, err) < 0) {
+		s->ncalls = 0;
+		return err->code;
+	}
+	return 1;
+}
+
 /* What a call left unwritten, from outside. */
-static int complete(struct image_sink *s, const struct write_call *c, struct err *err)
+static int complete(struct image_sink *s, const struct write_call *c, struct outside *o,
+		    struct err *err)
 {
 	int64_t ret = batch_ret(s->batch, c->index);
 	uint64_t done = ret > 0 ? (uint64_t)ret : 0;
@@ -164,142 +251,66 @@ static int complete(struct image_sink *s, const struct write_call *c, struct err
 		p.off += skip;
 		p.len -= skip;
 		if (p.len)
-			TRY(outside_copy(&s->outside, &p, 1, err));
+			TRY(outside_copy(o, s->target, s->pages, &p, 1, err));
 	}
 	return 0;
 }
 
-static int run_calls(struct image_sink *s, const struct write_call *calls, size_t n,
-		     struct err *err)
+int image_sink_wait(struct image_sink *s, struct outside *o, struct err *err)
 {
-	if (n) {
-		TRY(batch_run(s->batch, err));
-		for (size_t i = 0; i < n; i++)
-			TRY(complete(s, &calls[i], err));
-	}
-	batch_reset(s->batch);
+	size_t n = s->ncalls;
+
+	s->ncalls = 0;
+	if (n)
+		TRY(batch_wait(s->batch, err));
+	for (size_t i = 0; i < n; i++)
+		TRY(complete(s, &s->calls[i], o, err));
+	for (size_t i = 0; i < n; i++)
+		moved(s, s->calls[i].first, s->calls[i].n);
 	return 0;
 }
 
-static int write_by_target(struct image_sink *s, struct err *err)
+/* ------------------------------------------------------------------- sink */
+
+int image_sink_copy(struct image_sink *s, struct outside *o, struct err *err)
 {
-	struct write_call calls[BATCH_CALLS];
-	size_t n = 0, iovs = 0;
-	uint64_t bytes = 0;
+	size_t n = s->queue.len - s->sent;
 
-	for (size_t i = 0; i < s->queue.len;) {
-		struct write_call c = {.first = i};
-
-		c.n = call_span(s, i, BATCH_IOVS - iovs, &c.len);
-		if (!c.n) {
-			if (s->queue.data[i].readable) { /* no more room */
-				TRY(run_calls(s, calls, n, err));
-				n = iovs = bytes = 0;
-			} else {
-				TRY(outside_copy(&s->outside, &s->queue.data[i++], 1, err));
-			}
-			continue;
-		}
-		add_call(s, &c);
-		calls[n++] = c;
-		i += c.n;
-		iovs += c.n;
-		bytes += c.len;
-		if (n == BATCH_CALLS || bytes >= BATCH_BYTES) {
-			TRY(run_calls(s, calls, n, err));
-			n = iovs = bytes = 0;
-		}
-	}
-	return run_calls(s, calls, n, err);
-}
-
-/* ------------------------------------------------------------------ sink */
-
-static int flush(struct image_sink *s, struct err *err)
-{
-	if (!s->queue.len)
+	if (!n)
 		return 0;
-	s->outside.fd = pagemap_pages_fd(s->writer, err);
-	TRY(s->outside.fd);
-	if (s->queued_bytes >= LEND_MIN_BYTES)
-		TRY(lend(s, err));
-	if (s->lent)
-		TRY(write_by_target(s, err));
-	else
-		TRY(outside_copy(&s->outside, s->queue.data, s->queue.len, err));
-	vec_foreach (piece, &s->queue)
-		pagemap_wrote(s->writer, piece->off, piece->len);
-	s->queue.len = 0;
+	s->pages = pagemap_pages_fd(s->writer, err);
+	TRY(s->pages);
+	TRY(outside_copy(o, s->target, s->pages, &s->queue.data[s->sent], n, err));
+	s->sent = s->queue.len;
 	s->queued_bytes = 0;
+	moved(s, s->first, n);
 	return 0;
 }
 
-/* A piece is at most one batch, so that the call that writes it has an end in sight. */
-static int queue_bytes(struct image_sink *s, const struct mem_run *run, uint64_t off,
-		       struct err *err)
+int image_sink_finish(struct image_sink *s, struct err *err)
 {
-	uint64_t len = run->npages * PAGE;
-
-	for (uint64_t done = 0; done < len;) {
-		uint64_t n = MIN(len - done, BATCH_BYTES);
-
-		*vec_push(&s->queue) = (struct mem_piece){
-			.va = run->start + done,
-			.len = n,
-			.off = off + done,
-			.readable = run->readable,
-		};
-		s->queued_bytes += n;
-		done += n;
-		if (s->queued_bytes >= BATCH_BYTES || s->queue.len >= BATCH_IOVS)
-			TRY(flush(s, err));
-	}
-	return 0;
-}
-
-static int take(struct page_sink *base, const struct mem_run *run, struct err *err)
-{
-	struct image_sink *s = container_of(base, struct image_sink, base);
-	const struct page_run entry = {
-		.vaddr = run->start,
-		.npages = run->npages,
-		.flags = run->flags,
-		.owner = run->owner,
-		.huge = run->huge,
-	};
-	uint64_t off = 0;
-
-	TRY(pagemap_add(s->writer, &entry, &off, err));
-	return run->flags & PE_PRESENT ? queue_bytes(s, run, off, err) : 0;
-}
-
-static int finish(struct page_sink *base, struct err *err)
-{
-	struct image_sink *s = container_of(base, struct image_sink, base);
-
-	TRY(flush(s, err));
 	return take_back(s, err);
 }
 
-static void free_sink(struct page_sink *base)
+void image_sink_free(struct image_sink *s)
 {
-	struct image_sink *s = container_of(base, struct image_sink, base);
 	struct err err = ERR_INIT;
 
-	if (take_back(s, &err) < 0)
+	if (!s)
+		return;
+	if ((s->ncalls && batch_wait(s->batch, &err) < 0) || take_back(s, &err) < 0)
 		log_debug("%s", err.text); /* the agent closes it when it leaves */
-	outside_done(&s->outside);
+	batch_free(s->batch);
 	vec_done(&s->queue);
 	free(s);
 }
 
-struct page_sink *image_sink_new(struct target *t, struct pagemap_writer *w)
+struct image_sink *image_sink_new(struct target *t, struct pagemap_writer *w)
 {
 	struct image_sink *s = xcalloc(1, sizeof(*s));
 
-	s->base = (struct page_sink){.take = take, .finish = finish, .free = free_sink};
 	s->target = t;
 	s->writer = w;
-	s->outside = (struct outside){.target = t, .fd = -EBADF};
-	return &s->base;
+	s->pages = -EBADF;
+	return s;
 }

@@ -13,6 +13,9 @@
 #include <inttypes.h>
 #include <limits.h>
 
+/* Stays in the CPU's cache between its filling and emptying. */
+#define BUF_LEN (256 * 1024)
+
 /* One filling of the buffer: pieces (or parts of them) that lie side by side in the file. */
 struct load {
 	struct iovec iov[IOV_MAX];
@@ -22,8 +25,26 @@ struct load {
 	bool readable;
 };
 
-static int peek_all(const struct outside *o, const struct load *l, size_t from, struct err *err)
+struct outside {
+	const struct target *target;
+	int fd;
+	struct load load;
+	uint8_t buf[BUF_LEN];
+};
+
+struct outside *outside_new(void)
 {
+	return xcalloc(1, sizeof(struct outside));
+}
+
+void outside_free(struct outside *o)
+{
+	free(o);
+}
+
+static int peek_all(struct outside *o, size_t from, struct err *err)
+{
+	const struct load *l = &o->load;
 	size_t at = 0;
 
 	for (size_t i = 0; i < l->n; i++) {
@@ -40,8 +61,9 @@ static int peek_all(const struct outside *o, const struct load *l, size_t from, 
 	return 0;
 }
 
-static int move(struct outside *o, const struct load *l, struct err *err)
+static int move(struct outside *o, struct err *err)
 {
+	struct load *l = &o->load;
 	struct iovec to = {o->buf, l->len};
 	ssize_t got = 0;
 	int r;
@@ -53,11 +75,13 @@ static int move(struct outside *o, const struct load *l, struct err *err)
 	if (got < 0)
 		got = 0;
 	if ((size_t)got < l->len)
-		TRY(peek_all(o, l, (size_t)got, err));
+		TRY(peek_all(o, (size_t)got, err));
 	r = io_pwrite_full(o->fd, o->buf, l->len, l->off);
-	return r < 0 ? err_sys(err, r, "pid %d (%s): writing %zu bytes of pages", o->target->pid,
-			       o->target->comm, l->len)
-		     : 0;
+	if (r < 0)
+		return err_sys(err, r, "pid %d (%s): writing %zu bytes of pages", o->target->pid,
+			       o->target->comm, l->len);
+	l->n = l->len = 0;
+	return 0;
 }
 
 static void add(struct load *l, const struct mem_piece *p, uint64_t done, size_t len)
@@ -65,40 +89,33 @@ static void add(struct load *l, const struct mem_piece *p, uint64_t done, size_t
 	if (!l->n) {
 		l->off = p->off + done;
 		l->readable = p->readable;
-		l->len = 0;
 	}
 	l->iov[l->n++] = (struct iovec){(void *)(uintptr_t)(p->va + done), len};
 	l->len += len;
 }
 
-int outside_copy(struct outside *o, const struct mem_piece *pieces, size_t n, struct err *err)
+int outside_copy(struct outside *o, const struct target *t, int fd, const struct mem_piece *pieces,
+		 size_t n, struct err *err)
 {
-	auto_free struct load *l = xcalloc(1, sizeof(*l));
+	struct load *l = &o->load;
 
-	if (!o->buf)
-		o->buf = xcalloc(1, OUTSIDE_BUF_LEN);
+	o->target = t;
+	o->fd = fd;
+	l->n = l->len = 0;
 	for (size_t i = 0; i < n; i++) {
 		const struct mem_piece *p = &pieces[i];
 
 		for (uint64_t done = 0; done < p->len;) {
 			size_t len;
 
-			if (l->n == IOV_MAX || l->len == OUTSIDE_BUF_LEN ||
+			if (l->n == IOV_MAX || l->len == BUF_LEN ||
 			    (l->n &&
-			     (l->off + l->len != p->off + done || l->readable != p->readable))) {
-				TRY(move(o, l, err));
-				l->n = l->len = 0;
-			}
-			len = MIN(p->len - done, OUTSIDE_BUF_LEN - l->len);
+			     (l->off + l->len != p->off + done || l->readable != p->readable)))
+				TRY(move(o, err));
+			len = MIN(p->len - done, BUF_LEN - l->len);
 			add(l, p, done, len);
 			done += len;
 		}
 	}
-	return move(o, l, err);
-}
-
-void outside_done(struct outside *o)
-{
-	free(o->buf);
-	o->buf = NULL;
+	return move(o, err);
 }

@@ -11,15 +11,10 @@ struct mem_piece {
 	bool readable; /* see struct mem_run */
 };
 
-/* Stays in the CPU's cache between its filling and emptying. */
-#define OUTSIDE_BUF_LEN (256 * 1024)
+/* The buffer; for one thread at a time, for any target. */
+struct outside;
+struct outside *outside_new(void);
+void outside_free(struct outside *o); /* accepts NULL */
 
-struct outside {
-	const struct target *target;
-	int fd;
-	uint8_t *buf; /* allocated at first use */
-};
-
-MUST_USE int outside_copy(struct outside *o, const struct mem_piece *pieces, size_t n,
-			  struct err *err);
-void outside_done(struct outside *o);
+MUST_USE int outside_copy(struct outside *o, const struct target *t, int fd,
+			  const struct mem_piece *pieces, size_t n, struct err *err);

@@ -2,7 +2,7 @@
 /*
  * What moves between page sources and page sinks: runs of pages of one address space.
  *
- *	source (an address space, later: a tracker, a parent image) --> runs --> sink (image files,
+ *	source (an address space with its tracker and parent images) --> runs --> sink (image files,
  *	later: a page server)
  *
  * A source knows which pages there are and how each is to be treated, and nothing of where they
@@ -27,13 +27,6 @@ struct page_source {
 	/* 1 and the next run, ascending; 0 at the end. */
 	int (*next)(struct page_source *s, struct mem_run *ret, struct err *err);
 	void (*free)(struct page_source *s);
-};
-
-struct page_sink {
-	/* Takes a run. Its bytes may be moved later, but before finish returns. */
-	int (*take)(struct page_sink *s, const struct mem_run *run, struct err *err);
-	int (*finish)(struct page_sink *s, struct err *err);
-	void (*free)(struct page_sink *s);
 };
 
 /* The one place that decides how pages of a vma are recorded: PE_* for it. */

@@ -46,7 +46,8 @@ static void check_promises(const struct pagemap *p)
 		const struct page_run *r = &p->runs[i];
 
 		fuzz_assert(r->npages && r->vaddr >= end && r->vaddr % PAGE == 0);
-		fuzz_assert(!(r->flags & ~(PE_PARENT | PE_LAZY | PE_PRESENT)) && r->flags);
+		fuzz_assert(!(r->flags & ~(PE_PARENT | PE_LAZY | PE_PRESENT | PE_COW)) && r->flags);
+		fuzz_assert(!(r->flags & PE_COW) == !r->owner);
 		fuzz_assert(r->off == off);
 		end = r->vaddr + r->npages * PAGE;
 		fuzz_assert(end > r->vaddr);

@@ -275,6 +275,25 @@ static int run_with_uffd(struct build_mem *m, const struct mem_plan *p, int *ret
 	return 0;
 }
 
+/* Where there were huge pages there are empty ones now, if the kernel can. */
+static int make_huge(struct build_mem *m, const struct mem_plan *p, struct err *err)
+{
+	range_vec ranges = {0};
+	size_t i;
+	int r = 0;
+
+	fill_huge_ranges(p->fill.data, p->fill.len, &ranges);
+	fill_touch(m->t, &ranges);
+	vec_foreach (range, &ranges) {
+		if (r == 0)
+			r = call_any(m, err, SYS_madvise,
+				     ARGS(range->start, range->end - range->start, MADV_COLLAPSE),
+				     &i);
+	}
+	vec_done(&ranges);
+	return r < 0 ? r : run(m, err);
+}
+
 static int carry_out(struct build_mem *m, const struct rmem *rm, const struct mem_plan *p,
 		     struct err *err)
 {
@@ -286,6 +305,7 @@ static int carry_out(struct build_mem *m, const struct rmem *rm, const struct me
 	while (at < p->map.len)
 		TRY(map_some(m, p, &at, err));
 	TRY(run_with_uffd(m, p, &uffd, err));
+	TRY(make_huge(m, p, err));
 	TRY(fill_pages(m->t, p->fill.data, p->fill.len, uffd, m->opener->common->pool, err));
 	if (uffd >= 0)
 		TRY(call(m, err, SYS_close, ARGS((uint64_t)uffd)));

@@ -5,8 +5,8 @@
  *  - UFFDIO_COPY straight from the mapped image: allocates and copies, the kernel doesn't zero the
  *    page first. For anonymous pages that aren't there yet, whatever their protection, of tasks
  *    that have many of them.
- *  - process_vm_writev(): many pieces in one call, for memory that the task may write. A fault of
- *    its makes a huge page where the mapping may have some, which UFFDIO_COPY never does.
+ *  - process_vm_writev(): many pieces in one call, for memory that the task may write, and for huge
+ *    pages, which UFFDIO_COPY never makes.
  *  - /proc/PID/mem: ignores protection (read-only and PROT_NONE mappings), one call per piece.
  *
  * What is to be done is cut into pieces of work of some MiB for several threads. Faults of other
@@ -30,6 +30,7 @@
 
 /* Below it, setting up a userfaultfd costs more than it saves. */
 #define UFFD_MIN_PAGES 256
+#define HUGE_LEN       (UINT64_C(2) << 20)
 /* Bytes in one piece of work. A multiple of a huge page: none is cut. */
 #define WORK_LEN (UINT64_C(4) << 20)
 /* Small pieces that are written by one call. */
@@ -40,7 +41,8 @@ struct work {
 	enum { BY_UFFD, BY_WRITE, BY_POKE } how;
 	const struct fill *fill;
 	size_t n;
-	uint64_t off, len; /* bytes; of the one */
+	uint64_t off, len; /* bytes; with n > 1 their sum */
+	bool whole;
 };
 
 struct filler {
@@ -54,6 +56,49 @@ struct filler {
 static bool suits_uffd(const struct fill *f)
 {
 	return f->fresh && vma_is(f->vma, VMA_ANON_PRIVATE) && !(f->vma->flags & MAP_HUGETLB);
+}
+
+/* The whole huge pages in it. */
+static struct range huge_part(const struct fill *f)
+{
+	struct range r = {(f->va + HUGE_LEN - 1) & ~(HUGE_LEN - 1),
+			  (f->va + f->npages * PAGE_LEN) & ~(HUGE_LEN - 1)};
+
+	if (!f->huge || !suits_uffd(f) || r.start >= r.end)
+		r.start = r.end = f->va;
+	return r;
+}
+
+void fill_huge_ranges(const struct fill *fills, size_t n, range_vec *ret)
+{
+	for (const struct fill *f = fills; f < fills + n; f++) {
+		struct range r = huge_part(f), *last = ret->len ? &ret->data[ret->len - 1] : NULL;
+
+		if (last && last->end == r.start && f->vma == f[-1].vma)
+			last->end = r.end;
+		else if (r.start < r.end)
+			*vec_push(ret) = r;
+	}
+}
+
+/* One byte each; where that fails there will be pages of ordinary size. */
+void fill_touch(const struct target *t, const range_vec *ranges)
+{
+	static const uint8_t zero;
+
+	vec_foreach (r, ranges) {
+		struct iovec local[WRITES_MAX], remote[WRITES_MAX];
+		size_t n = 0;
+
+		for (uint64_t va = r->start; va < r->end; va += HUGE_LEN) {
+			local[n] = (struct iovec){(void *)&zero, 1};
+			remote[n++] = (struct iovec){(void *)(uintptr_t)va, 1};
+			if (n < WRITES_MAX && va + HUGE_LEN < r->end)
+				continue;
+			(void)sys_vm_writev(t->pid, local, n, remote, n);
+			n = 0;
+		}
+	}
 }
 
 /* -------------------------------------------------------------- written in */
@@ -140,39 +185,55 @@ static int uffd_copy(const struct filler *fr, const struct work *w, struct err *
 
 /* -------------------------------------------------------------------- work */
 
-static void add_work(struct filler *fr, int how, const struct fill *f)
+static void add_part(struct filler *fr, int how, const struct fill *f, uint64_t off, uint64_t end)
 {
-	uint64_t len = f->npages * PAGE_LEN;
 	struct work *last = fr->work.len ? &fr->work.data[fr->work.len - 1] : NULL;
+	bool whole = !off && end == f->npages * PAGE_LEN;
 
-	fr->bytes += len;
-	/* The next small one: goes with those before. */
-	if (how == BY_WRITE && last && last->how == BY_WRITE && last->fill + last->n == f &&
-	    !last->off && last->n < WRITES_MAX && last->len + len <= WORK_LEN) {
+	fr->bytes += end - off;
+	/* Another small one: goes with those before. */
+	if (how == BY_WRITE && whole && last && last->how == BY_WRITE && last->whole &&
+	    last->fill + last->n == f && last->n < WRITES_MAX && last->len + end <= WORK_LEN) {
 		last->n++;
-		last->len += len;
+		last->len += end;
 		return;
 	}
-	for (uint64_t off = 0, part; off < len; off += part) {
+	for (uint64_t at = off, len; at < end; at += len) {
 		/* Borders at multiples, whatever it begins with. */
-		part = MIN(len - off, WORK_LEN - (f->va + off) % WORK_LEN);
-		*vec_push(&fr->work) = (struct work){how, f, 1, off, part};
+		len = MIN(end - at, WORK_LEN - (f->va + at) % WORK_LEN);
+		*vec_push(&fr->work) = (struct work){how, f, 1, at, len, whole && len == end};
 	}
 }
 
-static void add_all(struct filler *fr, const struct fill *fills, size_t n)
+/* Before the others, for which mappings are registered: their faults would fail then. */
+static void add_huge(struct filler *fr, const struct fill *fills, size_t n)
+{
+	for (const struct fill *f = fills; f < fills + n; f++) {
+		struct range h = huge_part(f);
+
+		add_part(fr, f->writable ? BY_WRITE : BY_POKE, f, h.start - f->va, h.end - f->va);
+	}
+}
+
+static void add_others(struct filler *fr, const struct fill *fills, size_t n)
 {
 	const struct vma *registered = NULL, *failed = NULL;
 
 	for (const struct fill *f = fills; f < fills + n; f++) {
-		bool by_uffd = fr->uffd >= 0 && suits_uffd(f);
+		uint64_t len = f->npages * PAGE_LEN;
+		struct range h = huge_part(f);
+		int how = f->writable ? BY_WRITE : BY_POKE;
 
-		if (by_uffd && f->vma != registered && f->vma != failed)
-			*(uffd_register(fr->uffd, f->vma) == 0 ? &registered : &failed) = f->vma;
-		if (by_uffd && f->vma == registered)
-			add_work(fr, BY_UFFD, f);
-		else
-			add_work(fr, f->writable ? BY_WRITE : BY_POKE, f);
+		if (h.end - h.start == len)
+			continue;
+		if (fr->uffd >= 0 && suits_uffd(f)) {
+			if (f->vma != registered && f->vma != failed)
+				*(uffd_register(fr->uffd, f->vma) == 0 ? &registered : &failed) =
+					f->vma;
+			how = f->vma == registered ? BY_UFFD : how;
+		}
+		add_part(fr, how, f, 0, h.start - f->va);
+		add_part(fr, how, f, h.end - f->va, len);
 	}
 }
 
@@ -201,21 +262,31 @@ static int do_some(void *arg, struct err *err)
 
 static int do_all(struct filler *fr, struct pool *pool, struct err *err)
 {
+	int r;
+
 	/* A thread's start isn't for free. */
-	if (!pool || fr->bytes <= WORK_LEN)
-		return do_some(fr, err);
-	for (unsigned int i = 0; i < pool_threads(pool); i++)
-		pool_add(pool, do_some, fr);
-	return pool_wait(pool, err);
+	if (!pool || fr->bytes <= WORK_LEN) {
+		r = do_some(fr, err);
+	} else {
+		for (unsigned int i = 0; i < pool_threads(pool); i++)
+			pool_add(pool, do_some, fr);
+		r = pool_wait(pool, err);
+	}
+	fr->work.len = 0;
+	fr->next = fr->bytes = 0;
+	return r;
 }
 
 bool fill_wants_uffd(const struct fill *fills, size_t n)
 {
 	uint64_t pages = 0;
 
-	for (size_t i = 0; i < n; i++)
-		if (suits_uffd(&fills[i]))
-			pages += fills[i].npages;
+	for (const struct fill *f = fills; f < fills + n; f++) {
+		struct range h = huge_part(f);
+
+		if (suits_uffd(f))
+			pages += f->npages - (h.end - h.start) / PAGE_LEN;
+	}
 	return pages >= UFFD_MIN_PAGES;
 }
 
@@ -232,8 +303,11 @@ int fill_pages(struct target *t, const struct fill *fills, size_t n, int uffd, s
 		TRY(fd);
 	}
 	fr.uffd = fd;
-	add_all(&fr, fills, n);
+	add_huge(&fr, fills, n);
 	r = do_all(&fr, pool, err);
+	add_others(&fr, fills, n);
+	if (r == 0)
+		r = do_all(&fr, pool, err);
 	vec_done(&fr.work);
 	return r;
 }

@@ -8,6 +8,14 @@
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
 
+/*
+ * Transparent huge pages are made before they are filled: with one page touched (from outside),
+ * MADV_COLLAPSE (6.1, by the task) turns the place into a huge page of zeroes whatever the policy,
+ * and writing finds it there. Lists the ranges for that; pages of 2 MiB each.
+ */
+void fill_huge_ranges(const struct fill *fills, size_t n, range_vec *ret);
+void fill_touch(const struct target *t, const range_vec *ranges);
+
 /* Is it worth a userfaultfd? */
 bool fill_wants_uffd(const struct fill *fills, size_t n);
 /* The call that makes one in the task: its flags. */

@@ -10,6 +10,7 @@
 struct range {
 	uint64_t start, end;
 };
+typedef VEC(struct range) range_vec;
 
 /* Pages to be written. */
 struct fill {
@@ -40,10 +41,10 @@ struct map_new {
 };
 
 struct mem_plan {
-	VEC(struct range) unmap; /* inherited, not the task's */
+	range_vec unmap;	 /* inherited, not the task's */
 	VEC(struct keep) keep;	 /* inherited and the task's; ascending */
 	VEC(struct map_new) map; /* ascending */
-	VEC(struct range) drop;	 /* inherited pages that the task doesn't have */
+	range_vec drop;		 /* inherited pages that the task doesn't have */
 	VEC(struct fill) fill;	 /* ascending */
 	uint64_t pages_compared, pages_shared;
 };

@@ -134,20 +134,32 @@ int shmem_dump(const struct img_dir *dir, int fd, uint64_t shmid, uint64_t size,
 
 /* ---------------------------------------------------------------- restore */
 
-/* Huge page objects can't be written, only mapped. */
+/* Objects of huge pages can't be written, only mapped; st_blksize is that of their pages. */
+static int write_mapped(int fd, const uint8_t *from, uint64_t len, uint64_t at)
+{
+	uint64_t start, end;
+	struct stat st;
+	uint8_t *to;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	start = at / (uint64_t)st.st_blksize * (uint64_t)st.st_blksize;
+	end = at + len + (uint64_t)st.st_blksize - 1;
+	end -= end % (uint64_t)st.st_blksize;
+	to = mmap(NULL, end - start, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd,
+		  (off_t)start);
+	if (to == MAP_FAILED)
+		return -errno;
+	memcpy(to + (at - start), from, len);
+	munmap(to, end - start);
+	return 0;
+}
+
 static int write_at(int fd, const uint8_t *from, uint64_t len, uint64_t at)
 {
 	int r = io_pwrite_full(fd, from, len, at);
-	uint8_t *to;
 
-	if (r != -EINVAL)
-		return r;
-	to = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)at);
-	if (to == MAP_FAILED)
-		return -errno;
-	memcpy(to, from, len);
-	munmap(to, len);
-	return 0;
+	return r == -EINVAL ? write_mapped(fd, from, len, at) : r;
 }
 
 static int fill(const struct page_map *p, int fd, uint64_t shmid, uint64_t size, struct err *err)

@@ -87,6 +87,38 @@ static void test_empty(void **state)
 	close(fd);
 }
 
+/* A memfd of huge pages: can't be written, and its images say nothing of huge pages. */
+static void test_huge_object(void **state)
+{
+	const uint64_t size = UINT64_C(4) << 20;
+	int from = memfd_create("plain", MFD_CLOEXEC);
+	int to = memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB);
+	struct mem_stats stats = {.next_pages_id = 4};
+	struct page_store *own;
+	struct err err = ERR_INIT;
+	char *p;
+
+	if (to < 0 || ftruncate(to, (off_t)size) < 0)
+		return; /* no hugetlbfs */
+	p = mmap(NULL, size, PROT_READ, MAP_SHARED, to, 0);
+	if (p == MAP_FAILED)
+		return; /* no huge pages are reserved (vm.nr_hugepages) */
+	assert_int_equal(ftruncate(from, (off_t)size), 0);
+	put(from, 0, "first");
+	put(from, 511 * PAGE + 4090, "over the border of two");
+	put(from, 1023 * PAGE, "last");
+	assert_int_equal(shmem_dump(&dir, from, 13, size, &stats, &err), 0);
+	assert_int_equal(page_store_open(&dir, &own, &err), 0);
+	assert_int_equal(shmem_fill(own, to, 13, size, &err), 0);
+	assert_string_equal(p, "first");
+	assert_string_equal(p + 511 * PAGE + 4090, "over the border of two");
+	assert_string_equal(p + 1023 * PAGE, "last");
+	page_store_close(own);
+	munmap(p, size);
+	close(from);
+	close(to);
+}
+
 static void test_create_anon(void **state)
 {
 	struct err err = ERR_INIT;
@@ -120,6 +152,8 @@ static int remove_dir(void **state)
 	unlinkat(dir.fd, "inventory.img", 0);
 	unlinkat(dir.fd, "pagemap-shmem-12.img", 0);
 	unlinkat(dir.fd, "pages-3.img", 0);
+	unlinkat(dir.fd, "pagemap-shmem-13.img", 0);
+	unlinkat(dir.fd, "pages-4.img", 0);
 	close(dir.fd);
 	return rmdir(dir.path);
 }
@@ -129,6 +163,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_empty),
+		cmocka_unit_test(test_huge_object),
 		cmocka_unit_test(test_create_anon),
 	};
 

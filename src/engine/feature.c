@@ -12,6 +12,7 @@
 #include "base/auto.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "engine/check_track.h"
 #include "kernel/sys.h"
 #include "kernel/uapi/mman.h"
 #include "kernel/uapi/pagemap.h"
@@ -366,12 +367,12 @@ static const struct feature features[] = {
 	{"loginuid", NEED_SOME, probe_loginuid, "audit login ids aren't restored"},
 	{"uffd", NEED_SOME, probe_uffd, "memory is restored by copying remotely, which is slower"},
 	{"pagemap_scan", NEED_SOME, probe_pagemap_scan, "memory is scanned page by page"},
+	{"mem_dirty_track", NEED_SOME, check_tracker, "dumps are always full"},
 	{"pagemap_scan_guard_pages", NEED_SOME, probe_guard_pages, "guard pages can't be seen"},
 	{"timens", NEED_SOME, probe_timens, "monotonic clocks jump at a restore after a reboot"},
 	{"timer_cr_ids", NEED_SOME, probe_timer_cr_ids,
 	 "timers with high ids are restored slowly, by making all lower ones first"},
 
-	{"mem_dirty_track", NEED_NAMED, NULL, "dumps are always full"},
 	{"aio_remap", NEED_NAMED, NULL, "asynchronous I/O contexts aren't dumped"},
 	{"timerfd", NEED_NAMED, NULL, "timerfds aren't dumped"},
 	{"tun", NEED_NAMED, NULL, "tun devices aren't dumped"},
@@ -448,10 +449,8 @@ static bool all_work(enum need need)
 	return good;
 }
 
-int features_check(const struct options *o, struct err *err)
+static int check_all(const struct options *o)
 {
-	if (o->feature)
-		return check_named(o->feature, err);
 	if (!all_work(NEED_ALWAYS)) {
 		log_warn("Does not look good.");
 		return 1;
@@ -465,4 +464,15 @@ int features_check(const struct options *o, struct err *err)
 	}
 	printf("Looks good.\n");
 	return 0;
+}
+
+int features_check(const struct options *o, struct err *err)
+{
+	int r;
+
+	if (o->feature)
+		return check_named(o->feature, err);
+	r = check_all(o);
+	check_track_show();
+	return r;
 }

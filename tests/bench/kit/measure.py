@@ -4,7 +4,7 @@
 import os
 import signal
 
-from freeze import wait_for
+from freeze import reap
 from kit.command import Images
 from kit.program import keepers, table_mib
 
@@ -94,8 +94,8 @@ class Chain:
         self.last = None
 
 
-def forget_trackers(others):
-    """The next pre-dump is a first one again. `others`: keepers that aren't ours to end."""
-    for pid in set(keepers()) - set(others):
+def forget_trackers(program):
+    """The next pre-dump is a first one again."""
+    for pid in keepers(program.pid):
         os.kill(pid, signal.SIGTERM)
-    wait_for("keepers end", lambda: set(keepers()) <= set(others))
+        reap([pid])

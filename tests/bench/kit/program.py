@@ -164,14 +164,19 @@ def table_mib(pids):
     return total / 1024
 
 
-def keepers():
-    """pids of all processes that hold trackers for torpor."""
+def keepers(pid):
+    """Processes that hold trackers of this one: they have a pidfd of it, and a name."""
     found = []
     for name in filter(str.isdigit, os.listdir("/proc")):
         try:
             with open(f"/proc/{name}/comm") as f:
-                if f.read().startswith("torpor-keeper"):
-                    found.append(int(name))
+                if not f.read().startswith("torpor-keeper"):
+                    continue
+            for fd in os.listdir(f"/proc/{name}/fdinfo"):
+                with open(f"/proc/{name}/fdinfo/{fd}") as f:
+                    if f"\nPid:\t{pid}\n" in f.read():
+                        found.append(int(name))
+                        break
         except (FileNotFoundError, ProcessLookupError):
             pass
     return found

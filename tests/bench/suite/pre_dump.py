@@ -7,7 +7,6 @@ neither stops it.
 """
 
 from kit import measure
-from kit.program import keepers
 
 PAGES_PER_SECOND = 10000
 
@@ -58,19 +57,18 @@ def pre_dump(bench, program, row, images, options):
 
 
 def measure_first(bench, program, row):
-    others = keepers()
     with measure.Chain(bench) as chain:
         images, options = chain.next()
         measure.extra_memory(bench, row, "pre-dump", images, "-t", program.pid, *options,
                              pids=program.pids())
         row.image = images.mib()
     for _ in range(bench.runs(3, 5)):
-        measure.forget_trackers(others)
+        measure.forget_trackers(program)
         yardstick(bench, program, row)
         with measure.Chain(bench) as chain:
             images, options = chain.next()
             pre_dump(bench, program, row, images, options)
-    measure.forget_trackers(others)
+    measure.forget_trackers(program)
 
 
 def measure_later(bench, program, chain, row):

@@ -50,6 +50,10 @@ MUTATIONS = [
     ("src/image/sums.c", "alike + 1 == s->list.len", "false", "cli/integrity"),
     ("src/image/reader.c", "if (crc != sum->crc)", "if (false)", "cli/integrity"),
     ("src/image/writer.c", "TRY(sum_copied(w, n, err));", "", "cli/integrity"),
+    ("src/mem/shmem.c", "memcpy(to + (at - start), from, len);", "memcpy(to, from, len);",
+     "memory/hugetlb_shared"),
+    ("src/file/memfd.c", "e->hugetlb_flag ? \"/anon_hugepage\" : \"/dev/zero\"", "\"/dev/zero\"",
+     "memory/hugetlb_shared"),
     # files
     ("src/file/files.c", "e.flags = info.cloexec ? FD_CLOEXEC : 0;", "e.flags = 0;",
      "file/regular file/high_numbers"),

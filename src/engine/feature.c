@@ -332,6 +332,13 @@ static int probe_timer_cr_ids(void)
 		       : 0;
 }
 
+static int probe_memfd_hugetlb(void)
+{
+	auto_close int fd = memfd_create("torpor", MFD_CLOEXEC | MFD_HUGETLB);
+
+	return fd < 0 ? -errno : 0;
+}
+
 /* ------------------------------------------------------------------ the table */
 
 enum need {
@@ -369,6 +376,8 @@ static const struct feature features[] = {
 	{"pagemap_scan", NEED_SOME, probe_pagemap_scan, "memory is scanned page by page"},
 	{"mem_dirty_track", NEED_SOME, check_tracker, "dumps are always full"},
 	{"pagemap_scan_guard_pages", NEED_SOME, probe_guard_pages, "guard pages can't be seen"},
+	{"memfd_hugetlb", NEED_SOME, probe_memfd_hugetlb,
+	 "shared memory of huge pages can't be restored"},
 	{"timens", NEED_SOME, probe_timens, "monotonic clocks jump at a restore after a reboot"},
 	{"timer_cr_ids", NEED_SOME, probe_timer_cr_ids,
 	 "timers with high ids are restored slowly, by making all lower ones first"},
@@ -397,7 +406,6 @@ static const struct feature features[] = {
 	{"apparmor_stacking", NEED_NAMED, NULL, "AppArmor namespaces aren't dumped"},
 	{"network_lock_nftables", NEED_NAMED, NULL, "TCP connections aren't dumped"},
 	{"sockopt_buf_lock", NEED_NAMED, NULL, "sockets aren't dumped"},
-	{"memfd_hugetlb", NEED_NAMED, NULL, "memory of huge pages isn't dumped"},
 	{"move_mount_set_group", NEED_NAMED, NULL, "mount namespaces aren't dumped"},
 	{"openat2", NEED_NAMED, NULL, "mount namespaces aren't dumped"},
 	{"overlayfs_maps", NEED_NAMED, NULL, "mapped files are found by map_files instead"},

@@ -2,7 +2,8 @@
 /*
  * Files without a name on the kernel's own shmem (or hugetlbfs) mounts: memfd_create(), and the
  * objects behind MAP_SHARED | MAP_ANONYMOUS, which the image has in the same form with the name
- * "/dev/zero". Visible: everything; name by readlink, seals by F_GET_SEALS, content by reading.
+ * "/dev/zero", or "/anon_hugepage" if they are made of huge pages. Visible: everything; name by
+ * readlink, seals by F_GET_SEALS, content by reading.
  *
  * Each inode is one entry of memfd.img, with its content in pagemap-shmem-<shmid>; each open file
  * description, and each mapped inode, is an entry of files.img. Seals come last at the restore:
@@ -16,6 +17,7 @@
 #include "image/schema/memfd.pb-c.h"
 #include "mem/shmem.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -26,7 +28,9 @@
 #ifndef MFD_EXEC
 #define MFD_EXEC 0x0010U /* since 6.3 */
 #endif
+/* The size of huge pages stands at the same place in all flags: here, in mmap(), in images. */
 #define MFD_HUGE_SHIFT 26
+static_assert(MFD_HUGE_SHIFT == MAP_HUGE_SHIFT, "memfd_create and mmap");
 
 /* ------------------------------------------------------------------ dump */
 
@@ -65,7 +69,8 @@ static bool memfd_match(struct files *f, const struct fdesc *d)
 {
 	if (!S_ISREG(d->st.st_mode) || d->st.st_nlink || !path_deleted_len(d->name))
 		return false;
-	if (!str_after(d->name, "/memfd:") && strcmp(d->name, "/dev/zero (deleted)"))
+	if (!str_after(d->name, "/memfd:") && strcmp(d->name, "/dev/zero (deleted)") &&
+	    strcmp(d->name, "/anon_hugepage (deleted)"))
 		return false;
 	return d->st.st_dev == memfds_get(f)->dev || fdesc_fs_magic(d) == HUGETLBFS_MAGIC;
 }
@@ -189,6 +194,11 @@ int memfd_dump_mapped(struct files *f, struct target *t, const struct vma *v, ui
 	m.e.inode_id = f->memfds->all.len + 1;
 	m.e.has_mode = true;
 	m.e.mode = S_IFREG | 0777;
+	if (v->flags & MAP_HUGETLB) {
+		m.e.has_hugetlb_flag = true;
+		m.e.hugetlb_flag = MFD_HUGETLB |
+				   (v->flags & (uint32_t)MAP_HUGE_MASK << MAP_HUGE_SHIFT);
+	}
 	*vec_push(&m.extents) = x;
 	memfd_file_entry__init(e);
 	e->id = m.mapped_id = files_new_id(f);
@@ -297,7 +307,8 @@ static struct rmemfd *find(const struct rfiles *f, uint32_t inode_id)
 
 static bool is_anon(const MemfdInodeEntry *e)
 {
-	return !strcmp(e->name, "/dev/zero") && e->seals == F_SEAL_SEAL && !e->hugetlb_flag;
+	return !strcmp(e->name, e->hugetlb_flag ? "/anon_hugepage" : "/dev/zero") &&
+	       e->seals == F_SEAL_SEAL;
 }
 
 static int memfd_load_all(struct rfiles *f, struct err *err)
@@ -347,7 +358,7 @@ static int create(const MemfdInodeEntry *e, struct err *err)
 	int fd;
 
 	if (is_anon(e))
-		return shmem_create_anon(e->size, err);
+		return shmem_create_anon(e->size, e->hugetlb_flag, err);
 	/* Without MFD_ALLOW_SEALING the kernel sets exactly F_SEAL_SEAL. */
 	if (e->seals != F_SEAL_SEAL)
 		flags |= MFD_ALLOW_SEALING;

@@ -7,7 +7,7 @@
  *
  * Refused: what belongs to the kernel or to a device (io_uring, AIO rings, perf buffers, packet
  * sockets, device memory), what has no place in the image format (userfaultfd ranges), and what
- * torpor can't build again yet (SysV segments, shared huge pages, shadow stacks).
+ * torpor can't build again yet (SysV segments, deleted files of hugetlbfs, shadow stacks).
  */
 #include "mem/classify.h"
 
@@ -135,9 +135,14 @@ static int classify_hugetlb(const struct smaps_entry *e, struct vma *v, struct e
 {
 	if (!str_ends(e->path, " (deleted)"))
 		return 0; /* a file on a hugetlbfs mount: stays where it is */
-	if (e->shared || !str_after(e->path, "/anon_hugepage"))
-		return refuse(err, e, "shared memory of huge pages isn't supported yet",
-			      "let the program use ordinary or transparent huge pages");
+	if (str_after(e->path, "/memfd:") ||
+	    (e->shared && !strcmp(e->path, "/anon_hugepage (deleted)"))) {
+		v->status |= VMA_AREA_MEMFD;
+		return 0;
+	}
+	if (strcmp(e->path, "/anon_hugepage (deleted)") != 0)
+		return refuse(err, e, "a deleted file of huge pages isn't supported yet",
+			      "let the program use memfd_create, or keep the file's name");
 	v->status = VMA_AREA_REGULAR | VMA_ANON_PRIVATE;
 	v->flags |= MAP_ANONYMOUS;
 	v->pgoff = 0;

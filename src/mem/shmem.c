@@ -134,20 +134,22 @@ int shmem_dump(const struct img_dir *dir, int fd, uint64_t shmid, uint64_t size,
 
 /* ---------------------------------------------------------------- restore */
 
-/* Objects of huge pages can't be written, only mapped; st_blksize is that of their pages. */
+/*
+ * Huge page objects can't be written, only mapped, whole pages of theirs. Without MAP_NORESERVE, so
+ * that it is here that it shows if there aren't enough, not by a SIGBUS.
+ */
 static int write_mapped(int fd, const uint8_t *from, uint64_t len, uint64_t at)
 {
-	uint64_t start, end;
+	uint64_t unit, start, end;
 	struct stat st;
 	uint8_t *to;
 
 	if (fstat(fd, &st) < 0)
 		return -errno;
-	start = at / (uint64_t)st.st_blksize * (uint64_t)st.st_blksize;
-	end = at + len + (uint64_t)st.st_blksize - 1;
-	end -= end % (uint64_t)st.st_blksize;
-	to = mmap(NULL, end - start, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd,
-		  (off_t)start);
+	unit = (uint64_t)st.st_blksize;
+	start = at / unit * unit;
+	end = (at + len + unit - 1) / unit * unit;
+	to = mmap(NULL, end - start, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)start);
 	if (to == MAP_FAILED)
 		return -errno;
 	memcpy(to + (at - start), from, len);
@@ -160,6 +162,14 @@ static int write_at(int fd, const uint8_t *from, uint64_t len, uint64_t at)
 	int r = io_pwrite_full(fd, from, len, at);
 
 	return r == -EINVAL ? write_mapped(fd, from, len, at) : r;
+}
+
+static int fill_failed(uint64_t shmid, int code, struct err *err)
+{
+	err_sys(err, code, "filling shared memory object %" PRIu64, shmid);
+	if (code == -ENOMEM)
+		err_hint(err, "reserve huge pages, if it is made of them: vm.nr_hugepages");
+	return err->code;
 }
 
 static int fill(const struct page_map *p, int fd, uint64_t shmid, uint64_t size, struct err *err)
@@ -179,7 +189,7 @@ static int fill(const struct page_map *p, int fd, uint64_t shmid, uint64_t size,
 					 p->name, end, size);
 		r = write_at(fd, piece->src, MIN(end, size) - piece->vaddr, piece->vaddr);
 		if (r < 0)
-			return err_sys(err, r, "filling shared memory object %" PRIu64, shmid);
+			return fill_failed(shmid, r, err);
 	}
 	return 0;
 }
@@ -193,9 +203,10 @@ int shmem_fill(struct page_store *store, int fd, uint64_t shmid, uint64_t size, 
 }
 
 /* The same thing under another name: maps shows "/memfd:" instead of "/dev/zero". */
-static int create_memfd(uint64_t size, struct err *err)
+static int create_memfd(uint64_t size, uint32_t hugetlb_flag, struct err *err)
 {
-	auto_close int fd = memfd_create("dev-zero", MFD_CLOEXEC);
+	auto_close int fd = memfd_create(hugetlb_flag ? "anon_hugepage" : "dev-zero",
+					 MFD_CLOEXEC | hugetlb_flag);
 
 	if (fd < 0 || ftruncate(fd, (off_t)size) < 0)
 		return err_sys(err, -errno, "shared memory of %" PRIu64 " bytes", size);
@@ -208,8 +219,10 @@ static int create_memfd(uint64_t size, struct err *err)
  * through /proc/self/map_files (CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN in the first user
  * namespace).
  */
-int shmem_create_anon(uint64_t size, struct err *err)
+int shmem_create_anon(uint64_t size, uint32_t hugetlb_flag, struct err *err)
 {
+	const uint32_t sizes = (uint32_t)MAP_HUGE_MASK << MAP_HUGE_SHIFT;
+	uint32_t huge = hugetlb_flag ? MAP_HUGETLB | (hugetlb_flag & sizes) : 0;
 	uint64_t len = (size + PAGE - 1) & ~(uint64_t)(PAGE - 1);
 	char path[80];
 	void *p;
@@ -217,15 +230,15 @@ int shmem_create_anon(uint64_t size, struct err *err)
 
 	if (!len || len > INT64_MAX)
 		return err_input(err, "shared memory of %" PRIu64 " bytes", size);
-	p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1,
-		 0);
+	p = mmap(NULL, len, PROT_READ | PROT_WRITE,
+		 MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE | (int)huge, -1, 0);
 	if (p == MAP_FAILED)
 		return err_sys(err, -errno, "shared memory of %" PRIu64 " bytes", size);
 	snprintf(path, sizeof(path), "/proc/self/map_files/%lx-%lx", (unsigned long)p,
 		 (unsigned long)p + len);
 	fd = open(path, O_RDWR | O_CLOEXEC);
 	if (fd < 0)
-		fd = errno == EPERM ? create_memfd(len, err)
+		fd = errno == EPERM ? create_memfd(len, hugetlb_flag, err)
 				    : err_sys(err, -errno, "open %s", path);
 	munmap(p, len);
 	return fd;
@@ -277,7 +290,7 @@ int shm_object_open(struct shm_objects *s, struct page_store *store, uint64_t sh
 	}
 	TRY(content_size(store, shmid, &o.size, err));
 	o.size = MAX(o.size, size);
-	fd = shmem_create_anon(o.size, err);
+	fd = shmem_create_anon(o.size, 0, err);
 	TRY(fd);
 	TRY(shmem_fill(store, fd, shmid, o.size, err));
 	o.fd = TAKE_FD(fd);

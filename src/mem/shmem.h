@@ -13,5 +13,8 @@ MUST_USE int shmem_dump(const struct img_dir *dir, int fd, uint64_t shmid, uint6
 /* Fills a fresh object of that size. An absent pagemap means all zero. */
 MUST_USE int shmem_fill(struct page_store *store, int fd, uint64_t shmid, uint64_t size,
 			struct err *err);
-/* A fresh object of MAP_SHARED|MAP_ANONYMOUS kind ("/dev/zero (deleted)" in maps), read-write. */
-MUST_USE int shmem_create_anon(uint64_t size, struct err *err);
+/*
+ * A fresh object of MAP_SHARED|MAP_ANONYMOUS kind ("/dev/zero (deleted)" in maps), read-write.
+ * hugetlb_flag: 0, or MFD_HUGETLB with the size of its pages ("/anon_hugepage (deleted)").
+ */
+MUST_USE int shmem_create_anon(uint64_t size, uint32_t hugetlb_flag, struct err *err);

@@ -88,7 +88,8 @@ static void describe(void)
 	print_string("restore_options", t->restore_options);
 	print_string("refused", t->refused);
 	print_string("changes", t->changes);
-	printf(", \"go_signal\": %d, \"limit\": %u}\n", t->go_signal, t->limit);
+	printf(", \"go_signal\": %d, \"limit\": %u, \"huge_pages\": %u}\n", t->go_signal, t->limit,
+	       t->huge_pages);
 }
 
 /* ------------------------------------------------------- ready, set, go */

@@ -51,6 +51,8 @@ struct behave_test {
 	const char *changes;
 	int go_signal;	    /* sent to the program after the dump(s), when it is time to check */
 	unsigned int limit; /* seconds for each step; 0: the runner's */
+	/* So many huge pages (2 MiB) are reserved while the test runs, if they can be had. */
+	unsigned int huge_pages;
 	void (*body)(void);
 };
 extern const struct behave_test behave_test;

@@ -117,7 +117,7 @@ static int open_again(void *ctx, uint32_t id, uint32_t fdflags, struct err *err)
 	if (*fd >= 0)
 		return *fd;
 	if (f->shm) {
-		*fd = shmem_create_anon(f->size, err);
+		*fd = shmem_create_anon(f->size, 0, err);
 		TRY(*fd);
 		TRY(shmem_fill(d->store, *fd, f->ino, f->size, err));
 		return *fd;

@@ -65,7 +65,9 @@ def shared_memory_name(path):
     """Without the right to open map_files (in a user namespace) torpor makes anonymous shared memory
     as a memfd: the same thing under another name."""
     alone = (read("/proc/self/uid_map") or "").split() != ["0", "0", "4294967295"]
-    return "/dev/zero (deleted)" if alone and path == "/memfd:dev-zero (deleted)" else path
+    stand_ins = {"/memfd:dev-zero (deleted)": "/dev/zero (deleted)",
+                 "/memfd:anon_hugepage (deleted)": "/anon_hugepage (deleted)"}
+    return stand_ins.get(path, path) if alone else path
 
 
 def merged_maps(pid):

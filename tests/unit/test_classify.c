@@ -73,7 +73,11 @@ static const char shared_memory[] =
 	MAPPING("7f0000005000-7f0000006000 rw-s 00000000 fe:00 7 /memfd:demo (deleted)",
 		"rd wr sh")
 	MAPPING("7f0000007000-7f0000008000 rw-p 00000000 00:06 4 /dev/zero",
-		"rd wr");
+		"rd wr")
+	"7f0000200000-7f0000400000 rw-s 00000000 00:11 5 /anon_hugepage (deleted)\n"
+	"KernelPageSize:     2048 kB\nVmFlags: rd wr sh ht \n"
+	"7f0000400000-7f0000600000 rw-p 00200000 00:11 6 /memfd:huge (deleted)\n"
+	"KernelPageSize:     2048 kB\nVmFlags: rd wr ht \n";
 
 static const char special[] =
 	MAPPING("10000-11000 rw-p 00000000 00:00 0 ",
@@ -92,7 +96,7 @@ static const char *const refused[] = {
 	MAPPING("10000-11000 rw-s 00000000 00:06 9 /dev/mem", "rd wr sh io pf"),
 	MAPPING("10000-11000 rw-p 00000000 00:00 0 ", "rd wr um"),
 	MAPPING("10000-11000 rw-p 00000000 00:00 0 ", "rd wr ss"),
-	MAPPING("400000-600000 rw-s 00000000 00:11 5 /anon_hugepage (deleted)", "rd wr sh ht"),
+	MAPPING("400000-600000 rw-s 00000000 00:11 5 /mnt/huge/a (deleted)", "rd wr sh ht"),
 	MAPPING("10000-11000 rw-s 00000000 00:08 5 socket:[99]", "rd wr sh"),
 	MAPPING("10000-11000 rw-s 00000000 00:01 5 /i915 (deleted)", "rd wr sh"),
 	"10000-11000 rw-p 00000000 00:00 0\nProtectionKey:         1\nVmFlags: rd wr\n",
@@ -141,6 +145,10 @@ static void test_shared_memory(void **state)
 	assert_int_equal(v[2].status, VMA_AREA_REGULAR | VMA_FILE_SHARED);
 	assert_int_equal(res.devices.len, 1);
 	assert_int_equal(res.devices.data[0], 3);
+	assert_int_equal(v[4].status, VMA_AREA_REGULAR | VMA_FILE_SHARED | VMA_AREA_MEMFD);
+	assert_int_equal(v[4].flags, MAP_SHARED | MAP_HUGETLB | 21 << MAP_HUGE_SHIFT);
+	assert_int_equal(v[5].status, VMA_AREA_REGULAR | VMA_FILE_PRIVATE | VMA_AREA_MEMFD);
+	assert_int_equal(v[5].pgoff, 0x200000);
 	result_done(&res);
 }
 

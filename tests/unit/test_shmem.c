@@ -122,7 +122,7 @@ static void test_huge_object(void **state)
 static void test_create_anon(void **state)
 {
 	struct err err = ERR_INIT;
-	int fd = shmem_create_anon(3 * PAGE, &err);
+	int fd = shmem_create_anon(3 * PAGE, 0, &err);
 	struct stat st;
 
 	if (fd < 0 && err.kind == ERR_PERM)
@@ -132,7 +132,7 @@ static void test_create_anon(void **state)
 	assert_int_equal(st.st_size, 3 * PAGE);
 	assert_int_equal(st.st_nlink, 0);
 	close(fd);
-	assert_true(shmem_create_anon(0, &err) < 0);
+	assert_true(shmem_create_anon(0, 0, &err) < 0);
 }
 
 static int make_dir(void **state)

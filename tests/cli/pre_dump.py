@@ -1,0 +1,223 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""pre-dump, and dumps that build on it: what is copied, what is left to the parent, what breaks it."""
+
+import os
+import re
+import signal
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "lib"))
+from freeze import Skip, alive, expect, kill_tree, read, reap, run, wait_for  # noqa: E402
+
+PAGES = 8192  # 32 MiB
+SOME = 100  # what the program writes at once
+NOISE = 1500  # what an interpreter writes besides
+
+PROGRAM = f"""
+import mmap, signal, struct, os
+mem = mmap.mmap(-1, {PAGES} * 4096, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+mem.madvise(mmap.MADV_NOHUGEPAGE)
+want = list(range(1, {PAGES} + 1))
+for i, n in enumerate(want):
+    struct.pack_into("Q", mem, i * 4096 + 8, n)
+at, said = 0, 0
+def say(text):
+    global said
+    said += 1
+    os.write(1, f"{{said}} {{text}}\\n".encode())
+def write():
+    global at
+    for i in range({SOME}):
+        at = (at * 5 + 4321) % {PAGES}
+        want[at] += 100000
+        struct.pack_into("Q", mem, at * 4096 + 8, want[at])
+    say("wrote")
+def check():
+    bad = [i for i, n in enumerate(want) if struct.unpack_from("Q", mem, i * 4096 + 8)[0] != n]
+    say(f"bad {{bad[:5]}}" if bad else "good")
+todo = {{signal.SIGUSR1: write, signal.SIGUSR2: check}}
+signal.pthread_sigmask(signal.SIG_BLOCK, todo)
+say("ready")
+while True:
+    todo[signal.sigwait(todo)]()
+"""
+
+
+class Subject:
+    """The program, and the numbered directories that its memory goes to."""
+
+    def __init__(self, t):
+        self.t = t
+        t.write("output.txt", "")
+        self.program = t.start(sys.executable, "-c", PROGRAM)
+        self.pid = self.program.pid
+        self.lines = 0
+        self.dirs = 0
+        self.heard("ready")
+
+    def heard(self, what):
+        self.lines += 1
+        line = wait_for(f"the program to say '{what}'", lambda: [
+            line for line in read(self.program.output).splitlines()
+            if line.startswith(f"{self.lines} ")])[0]
+        expect(line == f"{self.lines} {what}", f"the program said {line!r} instead of {what!r}")
+
+    def write(self):
+        os.kill(self.pid, signal.SIGUSR1)
+        self.heard("wrote")
+
+    def check(self):
+        os.kill(self.pid, signal.SIGUSR2)
+        self.heard("good")
+
+    def run(self, command, *options, prev=None):
+        self.dirs += 1
+        self.dir = self.t.path(str(self.dirs))
+        os.mkdir(self.dir)
+        if prev is not None:
+            options += ("--prev-images-dir", f"../{prev}")
+        self.done = self.t.torpor.must(command, "-t", self.pid, "-D", self.dir, "-v4", "-o",
+                                       "log.txt", "--display-stats", *options)
+        self.log = read(os.path.join(self.dir, "log.txt"))
+        return self.stat("written"), self.stat("skipped from parent")
+
+    def restore(self):
+        expect(not reap([self.pid]), "the program runs on")
+        self.t.torpor.restore(self.dir)
+        self.check()
+
+    def stat(self, name):
+        return int(re.search(rf"Memory pages {name}: (\d+)", self.done.stdout)[1])
+
+    def warnings(self):
+        return "\n".join(line for line in self.log.splitlines() if "Warn" in line)
+
+
+def full(what, counts):
+    written, skipped = counts
+    expect(written > PAGES and skipped == 0,
+           f"{what}: {written} pages written, {skipped} left to the parent: it should be full")
+
+
+def small(what, counts):
+    written, skipped = counts
+    expect(written < SOME + NOISE and skipped > PAGES - SOME - NOISE,
+           f"{what}: {written} pages written, {skipped} left to the parent")
+
+
+def chain(t):
+    """Each pre-dump is as big as what was written; what is restored is what was there."""
+    s = Subject(t)
+    full("the first pre-dump", s.run("pre-dump"))
+    expect("Pre-dumping finished successfully" in s.log, "no final line in the log")
+    expect(alive(s.pid), "the program is gone")
+    for n in range(1, 4):
+        s.write()
+        small(f"pre-dump {n + 1}", s.run("pre-dump", prev=n))
+        expect(not s.warnings(), s.warnings())
+        expect(os.readlink(os.path.join(s.dir, "parent")) == f"../{n}", "the link leads elsewhere")
+    s.write()
+    small("the dump", s.run("dump", prev=4))
+    s.restore()
+    s.write()
+    s.check()
+    kill_tree(s.pid)
+
+
+def frozen_chain(t):
+    """The same with dumps that leave the program running."""
+    s = Subject(t)
+    full("the first dump", s.run("dump", "-R", "--track-mem"))
+    s.write()
+    small("the second dump", s.run("dump", "-R", "--track-mem", "--image-compat=criu", prev=1))
+    s.write()
+    before = os.stat(t.path("1", "pages-1.img")).st_blocks * 512
+    small("a pre-dump after that", s.run("pre-dump", "--auto-dedup", prev=2))
+    blocks = os.stat(t.path("1", "pages-1.img")).st_blocks * 512
+    expect(blocks <= before - SOME * 4096,
+           f"--auto-dedup: {blocks} bytes are left of {before} of the first images")
+    s.write()
+    small("the last dump", s.run("dump", prev=3))
+    s.restore()
+    kill_tree(s.pid)
+
+
+def broken(t):
+    """What can't be built on makes a full dump, with a warning that says why."""
+    s = Subject(t)
+    s.run("pre-dump")
+    s.write()
+    s.run("pre-dump", prev=s.dirs)
+    full("on the last but one", s.run("pre-dump", prev=s.dirs - 1))
+    expect("can't be built on" in s.warnings(), f"no warning: {s.warnings()}")
+
+    small("again", s.run("pre-dump", prev=s.dirs))
+    for name in ("inventory.img", "integrity.img"):
+        os.unlink(os.path.join(s.dir, name))
+    full("on one that didn't end", s.run("pre-dump", prev=s.dirs))
+    expect("didn't end" in s.warnings(), f"no warning: {s.warnings()}")
+
+    keeper = int(re.findall(r"keeper (\d+): 1 processes", s.log)[-1])
+    os.kill(keeper, signal.SIGKILL)
+    wait_for("the keeper's end", lambda: not alive(keeper))
+    full("without a keeper", s.run("pre-dump", prev=s.dirs))
+    expect("no keeper process" in s.warnings(), f"no warning: {s.warnings()}")
+
+    full("on nothing", s.run("pre-dump"))
+    expect(not s.warnings(), s.warnings())
+    s.write()
+    small("again", s.run("pre-dump", prev=s.dirs))
+
+    before = s.dirs
+    done = t.torpor.run("pre-dump", "-t", s.pid, "-D", s.dir, "--prev-images-dir", "../nowhere")
+    expect(done.returncode == 1 and "../nowhere" in done.stderr,
+           f"a missing directory: {done.returncode} {done.stderr}")
+    expect("Pre-dumping FAILED." in done.stderr, f"no final line: {done.stderr}")
+    expect(not os.path.exists(os.path.join(s.dir, "inventory.img")), "it looks like a complete one")
+    expect(alive(s.pid), "the program is gone")
+    s.write()
+    full("after a failure", s.run("dump", prev=before - 1))
+    s.restore()
+    kill_tree(s.pid)
+
+
+def options(t):
+    program = t.start("sleep", "1000")
+    trace = t.path("trace")
+    script = t.write("script", f"#!/bin/sh\necho $CRTOOLS_SCRIPT_ACTION >>{trace}\n", mode=0o755)
+    images = t.path("options")
+    os.mkdir(images)
+    for words in (["--pre-dump-mode", "read"], ["--pre-dump-mode=splice"], ["--leave-stopped"],
+                  ["--action-script", script], ["--tracker=uffd-wp"], ["--track-mem"]):
+        t.torpor.must("pre-dump", "-t", program.pid, "-D", images, "-v4", "-o", "log.txt", *words)
+        state = read(f"/proc/{program.pid}/stat").rpartition(")")[2].split()[0]
+        expect(state == "S", f"{words}: the program is in state {state}")
+    expect(not os.path.exists(trace), f"a script ran: {read(trace)}")
+    for words in (["--pre-dump-mode=write"], ["--lazy-pages"], ["--image-compat=other"],
+                  ["--tracker=none"], ["--page-server"]):
+        done = t.torpor.run("pre-dump", "-t", program.pid, "-D", images, *words)
+        expect(done.returncode == 1, f"{words}: exit status {done.returncode}")
+    done = t.torpor.run("pre-dump", "-D", images)
+    expect(done.returncode == 1 and "pid not specified" in done.stderr, f"without -t: {done.stderr}")
+    # A pre-dump alone can't be restored.
+    done = t.torpor.run("restore", "-d", "-D", images)
+    expect(done.returncode == 1 and "pre-dump" in done.stderr, f"restored: {done.stderr}")
+
+
+def test(t):
+    images = t.path("probe")
+    os.mkdir(images)
+    probe = t.start("sleep", "1000")
+    done = t.torpor.run("pre-dump", "-t", probe.pid, "-D", images, "--track-mem")
+    if "doesn't tell which pages are written" in done.stderr:
+        raise Skip("this kernel doesn't tell which pages are written")
+    kill_tree(probe.pid)
+    for part in (chain, frozen_chain, broken, options):
+        part(t)
+        for name in os.listdir(t.dir):
+            if name.isdigit():
+                os.system(f"rm -rf {t.path(name)}")
+
+
+run(test)

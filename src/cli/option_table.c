@@ -368,9 +368,9 @@ const struct option_row option_table[] = {
 	/* Holes are found by SEEK_DATA, which gives the same file either way. */
 	ROW("ghost-fiemap", 0, NULL, GROUP_MEMORY, D, .negatable = true, .set = set_nothing,
 	    .help = "accepted: holes of deleted files are always kept"),
-	ROW("track-mem", 0, NULL, GROUP_MEMORY, D | P, FLAG(track_mem),
+	ROW("track-mem", 0, NULL, GROUP_MEMORY, D | P | R, FLAG(track_mem),
 	    .help = "note what is written from now on, so that the next dump can be incremental"),
-	ROW("tracker", 0, "HOW", GROUP_MEMORY, D | P, .set = set_tracker, AT(enum tracker_wish, tracker),
+	ROW("tracker", 0, "HOW", GROUP_MEMORY, D | P | R, .set = set_tracker, AT(enum tracker_wish, tracker),
 	    .help = "how written pages are told: auto (default), uffd-wp, soft-dirty"),
 	ROW("prev-images-dir", 0, "DIR", GROUP_MEMORY, D | P | S, STRING(prev_images_dir),
 	    .help = "images of the last pre-dump or dump, relative to the images directory"),

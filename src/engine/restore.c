@@ -176,6 +176,7 @@ static int run_restore(struct restore *r, struct err *err)
 	TRY(rfiles_prepare(r->files, err));
 	TRY(restore_grow(r, err));
 	TRY(finish_memory(r, err));
+	restore_track(r);
 	/* Threads first: files may belong to one (F_OWNER_TID, /proc/PID/task/TID). */
 	TRY(start_threads(r, err));
 	TRY(restore_files(r, err));
@@ -187,7 +188,9 @@ static int run_restore(struct restore *r, struct err *err)
 	run_late_scripts(r, SCRIPT_PRE_RESUME, root);
 	/* The point of no return: programs run. */
 	release(r);
+	restore_keep(r, root);
 	rfiles_commit(r->files);
+	dedup_restored(r->o, r->store);
 	write_stats(r, start);
 	run_late_scripts(r, SCRIPT_POST_RESUME, root);
 	dedup_restored(r->o, r->store);
@@ -198,6 +201,7 @@ static void restore_done(struct restore *r)
 {
 	for (size_t i = 0; r->tasks && i < r->plan.ntasks; i++)
 		rmem_free(r->tasks[i].mem);
+	keeper_done(&r->keeper);
 	build_free(r->build);
 	rfiles_free(r->files);
 	mem_common_free(r->mem_common);

@@ -7,6 +7,7 @@
 #include "file/files.h"
 #include "image/inventory.h"
 #include "image/readahead.h"
+#include "mem/keeper.h"
 #include "mem/restore.h"
 #include "remote/build.h"
 #include "task/task.h"
@@ -38,6 +39,7 @@ struct restore {
 	struct mem_common *mem_common;
 	struct mem_opener opener;
 	struct build *build;
+	struct keeper keeper; /* --track-mem: the trackers so far, no process */
 	struct rmem_stats mem_stats;
 	uint64_t forking_us;
 	bool has_pidfile; /* ours: another one of that name stays */
@@ -49,5 +51,12 @@ MUST_USE int restore_load(struct restore *r, struct err *err);
 MUST_USE int restore_check(struct restore *r, struct err *err);
 /* Walks the plan: all processes exist, with their memory, sessions and groups (restore_grow.c). */
 MUST_USE int restore_grow(struct restore *r, struct err *err);
+/* --track-mem: can it be, and whose images are these? (restore_track.c) */
+MUST_USE int restore_track_check(struct restore *r, struct err *err);
+/* Memory is complete: what is written from here on counts. A task for which that fails isn't
+ * tracked, with a warning. */
+void restore_track(struct restore *r);
+/* The tree runs: a keeper takes the trackers. A failure is a warning. */
+void restore_keep(struct restore *r, pid_t root);
 /* Kills and reaps what has been made (restore_grow.c). Never fails. */
 void restore_kill(struct restore *r);

@@ -150,6 +150,7 @@ int restore_load(struct restore *r, struct err *err)
 	TRY(img_sums_read(r->dir, err));
 	TRY(image_check(r->dir, r->arena, err));
 	TRY(inventory_read(r->dir, r->arena, &r->inventory, err));
+	TRY(restore_track_check(r, err));
 	TRY(rtasks_load(r->dir, r->arena, &r->props, err));
 	TRY(page_store_open(r->dir, &r->store, err));
 	fo.store = r->store;

@@ -305,7 +305,8 @@ int target_make_fd(struct target *t, long nr, uint64_t arg, struct err *err)
 {
 	int i = lend_find(t, -1);
 
-	if (t->has_seccomp || !t->scratch->signo)
+	/* A half-made task dies with us: there is nothing to be closed then. */
+	if (t->has_seccomp || t->exitkill || !t->scratch->signo)
 		return make_singly(t, nr, arg, err);
 	if (i < 0)
 		return err_bug(err, "pid %d (%s): more than %d lent descriptors", t->pid, t->comm,

@@ -139,7 +139,7 @@ def draw_pause(results, pyplot):
     if not first or not later:
         return None
     sizes = [r.keys["mib"] for r in first]
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 4.2))
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 5))
     for which, rows, goal in (("first", first, 2), ("later", later, 1)):
         color = COLORS[which]
         left.plot(*series(rows, "mib", median_of("pause")), marker="o", color=color,
@@ -147,6 +147,8 @@ def draw_pause(results, pyplot):
         for row in rows:
             left.plot([row.keys["mib"]] * len(row.pause), row.pause, marker=".", linestyle="",
                       color=color, alpha=0.5)
+        left.plot(*series(rows, "mib", median_of("stop")), marker="s", markersize=4, linestyle="-.",
+                  color=color, label=f"{which}: not counting the wait for a CPU")
         left.axhline(goal, **{**GOAL, "color": color}, label=f"goal: {goal} ms ({which})")
         right.plot(*series(rows, "mib", median_of("wall")), marker="o", color=color,
                    label=f"{which} pre-dump")

@@ -19,11 +19,11 @@ class Series(list):
 class Row:
     """One command in one case. Times in ms, memory in MiB; what wasn't measured is None."""
 
-    SERIES = ("wall", "pause", "noise", "yard")
+    SERIES = ("wall", "pause", "stop", "noise", "yard")
 
     def __init__(self, bench, case, command, **keys):
         self.bench, self.case, self.command, self.keys = bench, case, command, keys
-        self.wall, self.pause, self.noise = Series(), Series(), Series()
+        self.wall, self.pause, self.stop, self.noise = Series(), Series(), Series(), Series()
         self.yard_name, self.yard = None, Series()
         self.extra = self.image = None
         self.more = {}  # further numbers, for the JSON
@@ -98,7 +98,7 @@ class Results:
     # ---- text
 
     COLUMNS = ("", "", "wall ms", "min", "max", "yardstick", "ms", "speed", "pause ms", "max",
-               "noise", "extra MiB", "image MiB")
+               "stop", "noise", "extra MiB", "image MiB")
 
     def cells(self, row):
         def stat(series, what):
@@ -107,7 +107,7 @@ class Results:
         return (row.case, row.command, stat(row.wall, "median"), stat(row.wall, "min"),
                 stat(row.wall, "max"), row.yard_name or "-", stat(row.yard, "median"),
                 number(row.speed()), stat(row.pause, "median"), stat(row.pause, "max"),
-                stat(row.noise, "median"), number(row.extra), number(row.image))
+                stat(row.stop, "median"), stat(row.noise, "median"), number(row.extra), number(row.image))
 
     def print(self):
         by_bench = {}
@@ -127,8 +127,9 @@ class Results:
             for cells in rows:
                 line(cells)
         print("\nmedians, and the least and the most of several runs. speed: the yardstick's time by the"
-              "\ncommand's. pause: the largest gap that a thread of the program felt; noise: the same"
-              "\nwithout torpor. extra: peak of torpor's anonymous memory, pipes, page tables and kernel"
+              "\ncommand's. pause: the largest gap that a thread of the program felt; stop: the same"
+              "\nwith real-time priority (no wait for a CPU in it); noise: the same without torpor, while"
+              "\nanother process only reads its memory. extra: peak of torpor's anonymous memory, pipes, page tables and kernel"
               "\nstacks.")
         self.print_goals()
 

@@ -2,8 +2,8 @@
 """Pre-dumps of a program that goes on writing: the first one, later ones, and the pause it feels.
 
 The yardstick is process_vm_readv of the same memory by a process that does nothing else; "noise" is
-what the program feels while that runs: both take turns on the CPUs with it as torpor does, and
-neither stops it.
+what the program feels while that runs, which doesn't stop it, but takes a CPU now and then, as torpor
+does. "stop" is what it feels of a pre-dump if its threads needn't wait for a CPU.
 """
 
 from kit import measure
@@ -34,8 +34,9 @@ def one_size(bench, mib):
         restore.wall.append(bench.torpor.run("restore", images, "-d"))
         bench.end(program, pids)
     if mib >= 1024 or bench.quick:
-        bench.results.goal(f"pause of the first pre-dump of {mib} MiB", first.pause.median, 2, "ms")
-        bench.results.goal(f"pause of later pre-dumps of {mib} MiB", later.pause.median, 1, "ms")
+        for which, row, limit in (("the first pre-dump", first, 2), ("later pre-dumps", later, 1)):
+            bench.results.goal(f"pause felt at {which} of {mib} MiB", row.pause.median, limit, "ms")
+            bench.results.goal(f"stop at {which} of {mib} MiB", row.stop.median, limit, "ms")
 
 
 def yardstick(bench, program, row):
@@ -43,6 +44,12 @@ def yardstick(bench, program, row):
     took, noise = bench.readv_ms(program)
     row.yard.append(took)
     row.noise.append(noise.worst)
+
+
+def stop_of(bench, program, row, images, options):
+    with program.real_time(), program.window() as pause:
+        bench.torpor.run("pre-dump", images, "-t", program.pid, *options)
+    row.stop.append(pause.worst)
 
 
 def pre_dump(bench, program, row, images, options):
@@ -63,11 +70,12 @@ def measure_first(bench, program, row):
                              pids=program.pids())
         row.image = images.mib()
     for _ in range(bench.runs(3, 5)):
-        measure.forget_trackers(program)
         yardstick(bench, program, row)
-        with measure.Chain(bench) as chain:
-            images, options = chain.next()
-            pre_dump(bench, program, row, images, options)
+        for measure_one in (pre_dump, stop_of):
+            measure.forget_trackers(program)
+            with measure.Chain(bench) as chain:
+                images, options = chain.next()
+                measure_one(bench, program, row, images, options)
     measure.forget_trackers(program)
 
 
@@ -79,6 +87,7 @@ def measure_later(bench, program, chain, row):
                          pids=program.pids())
     for _ in range(bench.runs(5, 10)):
         yardstick(bench, program, row)
-        images, options = chain.next()
-        pre_dump(bench, program, row, images, options)
+        for measure_one in (stop_of, pre_dump):
+            images, options = chain.next()
+            measure_one(bench, program, row, images, options)
     row.image = images.mib()

@@ -39,6 +39,7 @@ struct round {
 
 static struct target self;
 static struct tracker *tracker;
+static enum tracker_kind kind; /* each test is run with both */
 
 /* As tracker_attach() does, without a target: this process makes the descriptor itself. */
 static struct tracker *own_tracker(void)
@@ -48,20 +49,32 @@ static struct tracker *own_tracker(void)
 	struct tracker *tr = calloc(1, sizeof(*tr));
 
 	assert_non_null(tr);
-	*tr = (struct tracker){.kind = TRACKER_UFFD_WP, .pid = getpid(), .is_new = true};
+	*tr = (struct tracker){.kind = kind, .pid = getpid(), .uffd = -EBADF, .is_new = true};
+	if (kind == TRACKER_SOFT_DIRTY)
+		return tr;
 	tr->uffd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
 	assert_true(tr->uffd >= 0);
 	assert_int_equal(ioctl(tr->uffd, UFFDIO_API, &api), 0);
 	return tr;
 }
 
-static int setup(void **state)
+static int setup(enum tracker_kind k)
 {
+	kind = k;
 	self = (struct target){.pid = getpid(), .proc = open("/proc/self", O_PATH | O_CLOEXEC)};
-	if (!tracker_works(TRACKER_UFFD_WP))
-		skip();
+	tracker = NULL;
 	tracker = own_tracker();
 	return 0;
+}
+
+static int setup_uffd(void **state)
+{
+	return setup(TRACKER_UFFD_WP);
+}
+
+static int setup_soft(void **state)
+{
+	return setup(TRACKER_SOFT_DIRTY);
 }
 
 static int teardown(void **state)
@@ -71,14 +84,14 @@ static int teardown(void **state)
 	return 0;
 }
 
-static struct vma vma_of(const volatile void *p, size_t npages, uint32_t kind)
+static struct vma vma_of(const volatile void *p, size_t npages, uint32_t status)
 {
 	return (struct vma){
 		.start = (uintptr_t)p,
 		.end = (uintptr_t)p + npages * PAGE,
 		.prot = RW,
 		.flags = MAP_PRIVATE,
-		.status = VMA_AREA_REGULAR | kind,
+		.status = VMA_AREA_REGULAR | status,
 	};
 }
 
@@ -108,22 +121,21 @@ static void scan(struct round *r, const struct vma *v, enum pagescan_mode mode)
 }
 
 /* A round as an engine does it: arm, then look and protect. */
-static struct round look(const volatile void *p, size_t npages, uint32_t kind)
+static struct round look(const volatile void *p, size_t npages, uint32_t status)
 {
-	struct vma v = vma_of(p, npages, kind);
+	struct vma v = vma_of(p, npages, status);
 	struct round r = {0};
 	struct err err = ERR_INIT;
 
 	assert_int_equal(tracker_arm(tracker, &v, 1, &r.state, &err), 0);
-	if (r.state == TRACK_OFF) {
-		scan(&r, &v, PAGESCAN_DIRTY);
-	} else {
-		struct round again = r;
+	struct round again = r;
 
-		scan(&again, &v, PAGESCAN_DIRTY);
-		scan(&r, &v, PAGESCAN_PROTECT);
-		assert_memory_equal(r.pages, again.pages, sizeof(r.pages));
-	}
+	scan(&r, &v, tracker_scan_mode(kind, false));
+	if (r.state == TRACK_OFF)
+		return r;
+	scan(&again, &v, tracker_scan_mode(kind, true));
+	assert_memory_equal(r.pages, again.pages, sizeof(r.pages));
+	assert_int_equal(tracker_restart(tracker, &err), 0);
 	return r;
 }
 
@@ -146,6 +158,19 @@ static void write_pages(volatile char *p, size_t from, size_t to)
 		for (size_t i_ = (from); i_ < (to); i_++)                                          \
 			assert_int_equal((r).pages[i_], (want));                                   \
 	} while (0)
+
+/* Soft-dirty marks whole mappings, where they are merged, and whole huge pages. */
+#define assert_precise(r, from, to)                                                                \
+	do {                                                                                       \
+		if (kind == TRACKER_UFFD_WP)                                                       \
+			assert_pages((r), (from), (to), CLEAN);                                    \
+	} while (0)
+
+static void assert_new(const struct round *r)
+{
+	if (kind == TRACKER_UFFD_WP)
+		assert_int_equal(r->state, TRACK_NEW);
+}
 
 static void test_write(void **state)
 {
@@ -206,11 +231,11 @@ static void test_mapped_anew(void **state)
 	     &(struct vma){.start = (uintptr_t)p,
 			   .end = (uintptr_t)p + NPAGES * PAGE,
 			   .status = VMA_AREA_REGULAR | VMA_ANON_PRIVATE},
-	     PAGESCAN_DIRTY);
+	     tracker_scan_mode(kind, false));
 	assert_pages(r, 0, 8, WRITTEN);
-	assert_pages(r, 8, NPAGES, CLEAN);
+	assert_precise(r, 8, NPAGES);
 	r = look(p, NPAGES, VMA_ANON_PRIVATE);
-	assert_int_equal(r.state, TRACK_NEW);
+	assert_new(&r);
 	assert_pages(r, 0, 8, WRITTEN);
 	munmap(p, NPAGES * PAGE);
 }
@@ -227,11 +252,11 @@ static void test_moved(void **state)
 	/* Pages with other contents at the same place, and none of them written. */
 	assert_ptr_equal(mremap(p, 8 * PAGE, 8 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, q), q);
 	r = look(q, 8, VMA_ANON_PRIVATE);
-	assert_int_equal(r.state, TRACK_NEW);
+	assert_new(&r);
 	assert_pages(r, 0, 8, WRITTEN);
 	r = look(q + 8 * PAGE, 8, VMA_ANON_PRIVATE);
 	assert_int_equal(r.state, TRACK_ON);
-	assert_pages(r, 0, 8, CLEAN);
+	assert_precise(r, 0, 8);
 	munmap(p + 8 * PAGE, 8 * PAGE);
 	munmap(q, NPAGES * PAGE);
 }
@@ -414,7 +439,8 @@ static void test_huge(void **state)
 	r = look(p, 2 * huge, VMA_ANON_PRIVATE);
 	if (!r.huge[0]) {
 		munmap(area, n * PAGE);
-		skip();
+		print_message("# no huge pages, or they can't be told from others\n");
+		return;
 	}
 	assert_pages(r, 0, NPAGES, WRITTEN);
 	r = look(p, 2 * huge, VMA_ANON_PRIVATE);
@@ -422,9 +448,9 @@ static void test_huge(void **state)
 	assert_true(r.huge[0]); /* protecting has left it whole */
 	write_pages(p, 3, 4);
 	r = look(p, 2 * huge, VMA_ANON_PRIVATE);
-	assert_pages(r, 0, 3, CLEAN);
+	assert_precise(r, 0, 3);
 	assert_pages(r, 3, 4, WRITTEN);
-	assert_pages(r, 4, NPAGES, CLEAN);
+	assert_precise(r, 4, NPAGES);
 	munmap(area, n * PAGE);
 }
 
@@ -458,8 +484,8 @@ static void test_written_by_kernel(void **state)
 
 static void test_foreign(void **state)
 {
-	struct tracker *foreign = own_tracker();
 	char *p = map_anon(NPAGES);
+	struct tracker *foreign = own_tracker();
 	struct vma v = vma_of(p, NPAGES, VMA_ANON_PRIVATE);
 	struct err err = ERR_INIT;
 	uint8_t of_foreign;
@@ -517,7 +543,8 @@ static void test_sparse(void **state)
 
 	if (p == MAP_FAILED) {
 		free(s);
-		skip();
+		print_message("# no memory to reserve\n");
+		return;
 	}
 	for (size_t i = 0; i < 4; i++)
 		p[i * (size / 4) + 5 * PAGE] = 1;
@@ -538,26 +565,42 @@ static void test_sparse(void **state)
 	munmap(p, size);
 }
 
+#define both(name)                                                                                 \
+	cmocka_unit_test_setup_teardown(name, setup_uffd, teardown),                               \
+		cmocka_unit_test_setup_teardown(name, setup_soft, teardown)
+#define uffd_only(name) cmocka_unit_test_setup_teardown(name, setup_uffd, teardown)
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
+	const struct CMUnitTest all[] = {
 		cmocka_unit_test(test_not_trackable),
-		cmocka_unit_test_setup_teardown(test_write, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_dontneed, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_mapped_anew, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_moved, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_moved_dontunmap, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_grown, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_protected, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_forked, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_child, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_private_file, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_huge, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_written_by_kernel, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_foreign, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_gone, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_sparse, setup, teardown),
+		both(test_write),
+		both(test_dontneed),
+		both(test_mapped_anew),
+		both(test_moved),
+		both(test_moved_dontunmap),
+		both(test_grown),
+		both(test_protected),
+		both(test_forked),
+		uffd_only(test_child), /* soft-dirty bits are inherited */
+		both(test_private_file),
+		both(test_huge),
+		both(test_written_by_kernel),
+		uffd_only(test_foreign),
+		uffd_only(test_gone),
+		uffd_only(test_sparse),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	struct CMUnitTest tests[ARRAY_SIZE(all)];
+	bool uffd = tracker_works(TRACKER_UFFD_WP), soft = tracker_works(TRACKER_SOFT_DIRTY);
+	size_t n = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+		if ((all[i].setup_func != setup_uffd || uffd) &&
+		    (all[i].setup_func != setup_soft || soft))
+			tests[n++] = all[i];
+	if (!uffd || !soft)
+		print_message("# not on this kernel:%s%s\n", uffd ? "" : " uffd-wp",
+			      soft ? "" : " soft-dirty");
+	return _cmocka_run_group_tests("track", tests, n, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The uffd-wp tracker on another process: attaching to it, and rounds of scans while it does all
+ * The trackers on another process: attaching to it, and rounds of scans while it does all
  * that a program may do to its memory. The test keeps what an engine would keep: copies of the
  * pages that were called written. In the end (the process stands still) these copies are its
  * memory, to the byte; a page that was called clean by mistake would be an old copy.
@@ -48,6 +48,7 @@ struct control {
 
 static struct control *control;
 static struct err err;
+static enum tracker_kind kind;
 
 /* -------------------------------------------------------- the other process */
 
@@ -207,7 +208,7 @@ static int attach(pid_t pid, struct tracker **ret)
 	err = ERR_INIT;
 	assert_int_equal(tree_seize(pid, &opts, &tree, &err), 0);
 	assert_int_equal(remote_enter(target_leader(tree.targets[0]), &err), 0);
-	r = tracker_attach(tree.targets[0], TRACKER_UFFD_WP, ret, &err);
+	r = tracker_attach(tree.targets[0], kind, ret, &err);
 	assert_int_equal(tree_release(&tree, TREE_RUN, &later), 0);
 	return r;
 }
@@ -263,7 +264,7 @@ static void scan(struct model *m, const struct vma *vmas, size_t n, enum track_s
 		 bool still, bool *seen)
 {
 	enum pagescan_mode mode = state == TRACK_OFF ? PAGESCAN_PLAIN
-						     : tracker_scan_mode(TRACKER_UFFD_WP, !still);
+						     : tracker_scan_mode(kind, !still);
 	struct pagescan_region g;
 	int r;
 
@@ -278,9 +279,21 @@ static void scan(struct model *m, const struct vma *vmas, size_t n, enum track_s
 	pagescan_done(&m->scan);
 }
 
+static void stand_still(bool yes)
+{
+	atomic_store(&control->pause, yes);
+	while (atomic_load(&control->paused) != yes)
+		usleep(20);
+}
+
+/* With soft-dirty the process has to stand still while a round begins. */
 static void round_once(struct model *m, bool still, bool *seen)
 {
+	bool stop = kind == TRACKER_SOFT_DIRTY && !still;
 	uint8_t states[NPAGES];
+
+	if (stop)
+		stand_still(true);
 
 	read_vmas(m->target.proc, &m->vmas);
 	assert_true(m->vmas.len <= NPAGES);
@@ -290,6 +303,10 @@ static void round_once(struct model *m, bool still, bool *seen)
 			;
 		scan(m, &m->vmas.data[i], j - i, states[i], still, seen);
 	}
+	if (!still)
+		assert_int_equal(tracker_restart(m->tracker, &err), 0);
+	if (stop)
+		stand_still(false);
 }
 
 static bool in_vma(const struct model *m, uint64_t at)
@@ -314,13 +331,6 @@ static void compare(struct model *m, const bool *seen)
 		if (memcmp(now, seen[i] ? m->pages[i] : zero, PAGE) != 0)
 			fail_msg("page %zu: a wrong copy (%s)", i, seen[i] ? "data" : "hole");
 	}
-}
-
-static void stand_still(bool yes)
-{
-	atomic_store(&control->pause, yes);
-	while (atomic_load(&control->paused) != yes)
-		usleep(20);
 }
 
 static double now(void)
@@ -367,7 +377,7 @@ static void test_random(void **state)
 		stand_still(false);
 		checks++;
 	}
-	print_message("%d rounds, %d comparisons, %lu operations; %lu pages copied, %lu clean\n",
+	print_message("# %d rounds, %d comparisons, %lu operations; %lu pages copied, %lu clean\n",
 		      rounds, checks, atomic_load(&control->ops), m->copied, m->clean);
 	assert_true(checks > 5 && m->clean > 1000);
 	close(m->mem);
@@ -510,7 +520,7 @@ static void test_attach_full(void **state)
 static void test_exec(void **state)
 {
 	pid_t pid = start(be_another);
-	struct keeper k = {.kind = TRACKER_UFFD_WP};
+	struct keeper k = {.kind = kind};
 	struct target t = {.pid = pid};
 	struct tracker *tr;
 	struct proc_stat st;
@@ -540,27 +550,47 @@ static void test_exec(void **state)
 	finish(pid);
 }
 
-static int needs_tracker(void **state)
+static int needs(enum tracker_kind k)
 {
-	if (!tracker_works(TRACKER_UFFD_WP))
-		skip();
+	kind = k;
 	return 0;
+}
+
+static int needs_uffd(void **state)
+{
+	return needs(TRACKER_UFFD_WP);
+}
+
+static int needs_soft(void **state)
+{
+	return needs(TRACKER_SOFT_DIRTY);
 }
 
 int main(int argc, char **argv)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(test_attach, needs_tracker),
-		cmocka_unit_test_setup(test_attach_filtered, needs_tracker),
-		cmocka_unit_test_setup(test_attach_full, needs_tracker),
-		cmocka_unit_test_setup(test_exec, needs_tracker),
-		cmocka_unit_test_setup(test_random, needs_tracker),
+	const struct CMUnitTest all[] = {
+		cmocka_unit_test_setup(test_attach, needs_uffd),
+		cmocka_unit_test_setup(test_attach_filtered, needs_uffd),
+		cmocka_unit_test_setup(test_attach_full, needs_uffd),
+		cmocka_unit_test_setup(test_exec, needs_uffd),
+		cmocka_unit_test_setup(test_random, needs_uffd),
+		cmocka_unit_test_setup(test_random, needs_soft),
 	};
+
+	struct CMUnitTest tests[ARRAY_SIZE(all)];
+	bool uffd = tracker_works(TRACKER_UFFD_WP), soft = tracker_works(TRACKER_SOFT_DIRTY);
+	size_t n = 0;
 
 	if (argc == 2 && !strcmp(argv[1], "sleep")) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		for (;;)
 			pause();
 	}
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+		if (all[i].setup_func == needs_uffd ? uffd : soft)
+			tests[n++] = all[i];
+	if (!uffd || !soft)
+		print_message("# not on this kernel:%s%s\n", uffd ? "" : " uffd-wp",
+			      soft ? "" : " soft-dirty");
+	return _cmocka_run_group_tests("track_live", tests, n, NULL, NULL);
 }

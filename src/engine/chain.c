@@ -14,6 +14,7 @@
 #include "image/parent.h"
 #include "image/sums.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
@@ -123,12 +124,21 @@ static int open_parent(struct chain *c, struct inventory_chain *ret)
 	return r >= 0;
 }
 
+/* Images that need no others must not be refused for those. */
+static void drop_link(const struct chain *c)
+{
+	if (has_parent(c->dir) && unlinkat(c->dir->fd, PARENT_LINK, 0) < 0)
+		log_warn("%s/" PARENT_LINK ": remove it before a restore: %s", c->dir->path,
+			 strerror(errno));
+}
+
 static void look_at_parent(struct chain *c)
 {
 	struct inventory_chain parent = {0};
 	const char *why;
 
 	if (!open_parent(c, &parent)) {
+		drop_link(c);
 		if (c->keeper.pid)
 			log_info("the tracker knows what was written since run %s, which isn't "
 				 "built on",

@@ -244,7 +244,7 @@ static int write_inventory(struct dump *d, struct err *err)
 	struct inventory_chain *chain = &d->chain.self;
 
 	chain->cow |= d->used_cow;
-	if (!tracks_on(d))
+	if (!d->o->track_mem)
 		chain->uptime_us = 0;
 	return ids_write_inventory(d->ids, d->dir, chain, err);
 }

@@ -28,6 +28,7 @@ class Chain:
     def __init__(self, t):
         self.t, self.storm, self.killer = t, Storm(t), Killer(t)
         self.number = self.level = 0
+        self.keeper = []
         self.counts = {"killed": 0, "finished": 0, "restored": 0, "full": 0}
 
     def images(self, level):
@@ -77,14 +78,14 @@ class Chain:
         self.storm.check(when)
         self.await_helpers(when)
         reap_keepers()
-        found = keepers()
-        expect(len(found) <= 1, f"{when}: keepers {found}")
-        expect(found or not finished, f"{when}: no keeper")
-        # It stands for complete images, or isn't there; and without one nothing is tracked.
-        if found:
+        before, self.keeper = self.keeper, keepers()
+        expect(len(self.keeper) <= 1, f"{when}: keepers {self.keeper}")
+        expect(self.keeper or not finished, f"{when}: no keeper")
+        # A new one stands for complete images; and without one nothing is tracked.
+        if self.keeper and self.keeper != before:
             expect(os.path.exists(os.path.join(self.images(self.level), "inventory.img")),
                    f"{when}: a keeper for images that aren't complete")
-        else:
+        elif not self.keeper:
             wait_for(f"the protection to end, {when}", lambda: not tracked(self.storm.pid), limit=5)
 
     def await_helpers(self, when):

@@ -12,7 +12,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "lib"))
 import images  # noqa: E402
-from freeze import expect, kill_tree, read, reap, run, wait_for  # noqa: E402
+from freeze import Failure, expect, read, run, wait_for  # noqa: E402
 from paged import (MISSING, NPAGES, WP, Paged, await_no_keeper, keepers, reap_keepers,  # noqa: E402
                    tracked)
 
@@ -256,14 +256,38 @@ def without_tracking(t):
     p.end()
 
 
+PARTS = {
+    "three levels": three_levels,
+    "restored, moved, dumped again": moved_and_again,
+    "broken members": broken_members,
+    "a loop": loop,
+    "an older parent": older_parent,
+    "a foreign parent": foreign_parent,
+    "an unfinished parent": unfinished_parent,
+    "a pid that was used again": pid_reused,
+    "a child's pid that was used again": child_pid_reused,
+    "exec between two dumps": exec_between,
+    "another mapping in the same place": mapped_again,
+    "a userfaultfd of its own, write protection": lambda t: own_userfaultfd(t, WP),
+    "a userfaultfd of its own, missing pages": lambda t: own_userfaultfd(t, MISSING),
+    "the end of tracking": tracking_ends,
+    "without tracking": without_tracking,
+}
+
+
 def test(t):
-    for part in (three_levels, moved_and_again, broken_members, loop, older_parent, foreign_parent,
-                 unfinished_parent, pid_reused, child_pid_reused, exec_between, mapped_again,
-                 lambda t: own_userfaultfd(t, WP), lambda t: own_userfaultfd(t, MISSING),
-                 tracking_ends, without_tracking):
-        print(getattr(part, "__name__", ""), flush=True)
-        part(t)
+    """All parts, or those whose names begin with an argument."""
+    failures = []
+    for name, part in PARTS.items():
+        if len(sys.argv) > 1 and not name.startswith(tuple(sys.argv[1:])):
+            continue
+        try:
+            part(t)
+        except Failure as failure:
+            failures.append(f"{name}: {failure}")
+            t.clean_up()
         reap_keepers()
+    expect(not failures, "\n".join(failures))
 
 
 run(test)

@@ -82,13 +82,12 @@ static int64_t bear(pid_t pid, uint64_t n, uint64_t gen)
 {
 	struct clone_args args = {.exit_signal = SIGCHLD};
 
-	args.set_tid = (uintptr_t)&pid;
+	args.set_tid = pid ? (uintptr_t)&pid : 0;
 	args.set_tid_size = pid ? 1 : 0;
 	child = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
 	if (child)
 		return child < 0 ? -errno : child;
 	write_pages(0, n, gen);
-	control->result = 1;
 	for (;;)
 		nap();
 }

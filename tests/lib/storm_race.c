@@ -59,6 +59,23 @@ static void map_part_again(struct storm_world *w, struct storm_place *p)
 	p->split = true;
 }
 
+/* A mapping that somebody has split is no longer one to the kernel's calls. */
+static void complain_of_move(const struct storm_place *p)
+{
+	int saved_errno = errno;
+	char *at = p->at, *end = p->at + p->npages * PAGE;
+	struct map m;
+
+	while (at < end && map_at(at, &m)) {
+		behave_fail(__FILE__, __LINE__, "%lx-%lx is a mapping of its own, wr %d uw %d",
+			    (unsigned long)m.start, (unsigned long)m.end, map_has_flag(at, "wr"),
+			    map_has_flag(at, "uw"));
+		at = (char *)m.end;
+	}
+	errno = saved_errno;
+	behave_die(__FILE__, __LINE__, "mremap");
+}
+
 static void move(struct storm_world *w, struct storm_place *p)
 {
 	char *to = p->home[p->at == p->home[0]];
@@ -68,8 +85,9 @@ static void move(struct storm_world *w, struct storm_place *p)
 	drop_shadow(p);
 	if (p->kind == STORM_HEAP || p->split)
 		return;
-	MUST(mremap(p->at, len, len, MREMAP_MAYMOVE | MREMAP_FIXED | (leave ? MREMAP_DONTUNMAP : 0),
-		    to) == to);
+	if (mremap(p->at, len, len, MREMAP_MAYMOVE | MREMAP_FIXED | (leave ? MREMAP_DONTUNMAP : 0),
+		   to) != to)
+		complain_of_move(p);
 	/* What is left behind is empty, and may be read if p->prot allows it. */
 	if (leave && (p->prot & PROT_READ))
 		p->shadow = p->at;
@@ -90,8 +108,8 @@ static void resize(struct storm_world *w, struct storm_place *p)
 		MUST(brk(p->at + npages * PAGE) == 0);
 	else if (p->kind == STORM_HEAP)
 		return;
-	else
-		MUST(mremap(p->at, was * PAGE, npages * PAGE, 0) == p->at);
+	else if (mremap(p->at, was * PAGE, npages * PAGE, 0) != p->at)
+		complain_of_move(p);
 	if (storm_is_private(p) && npages < was)
 		storm_pages_reset(p, npages, was);
 	p->npages = npages;

@@ -406,24 +406,30 @@ const cow_run_vec *cow_map_runs(const struct cow_map *m, size_t task)
 
 /* ---------------------------------------------------------- running tasks */
 
-void cow_still_shared(const struct target *owner, const struct target *task,
-		      const struct cow_run *run, cow_run_vec *ret)
+static void still_shared(int owner, int task, const struct cow_run *run, cow_run_vec *ret)
 {
-	auto_close int a = open_pagemap(owner), b = open_pagemap(task);
 	uint64_t x[512], y[512];
 
-	for (uint64_t done = 0; a >= 0 && b >= 0 && done < run->npages;) {
+	for (uint64_t done = 0; owner >= 0 && task >= 0 && done < run->npages;) {
 		size_t n = MIN(run->npages - done, ARRAY_SIZE(x));
 		uint64_t va = run->start + done * PAGE;
 
-		if (io_pread_full(a, x, n * 8, va / PAGE * 8) < 0 ||
-		    io_pread_full(b, y, n * 8, va / PAGE * 8) < 0)
+		if (io_pread_full(owner, x, n * 8, va / PAGE * 8) < 0 ||
+		    io_pread_full(task, y, n * 8, va / PAGE * 8) < 0)
 			return;
 		for (size_t i = 0; i < n; i++)
 			if (shared_page(x[i]) && shared_page(x[i]) == shared_page(y[i]))
 				add_page(ret, va + i * PAGE, run->owner);
 		done += n;
 	}
+}
+
+void cow_still_shared(const struct target *owner, const struct target *task,
+		      const struct cow_run *run, cow_run_vec *ret)
+{
+	auto_close int a = open_pagemap(owner), b = open_pagemap(task);
+
+	still_shared(a, b, run, ret);
 }
 
 /* ----------------------------------------------------------------- source */
@@ -433,7 +439,11 @@ struct cow_source {
 	struct page_source *from;
 	const cow_run_vec *runs;
 	size_t next; /* of runs */
-	const uint32_t *vpids;
+	struct cow_peers peers;
+	cow_run_vec sure; /* what is left of the last one of runs */
+	size_t at;	  /* in it */
+	int own, owners;  /* pagemaps: of this task, and of task `owner` */
+	uint32_t owner;
 	struct mem_run rest; /* of what `from` gave */
 };
 
@@ -451,6 +461,47 @@ static void cut(struct mem_run *rest, uint64_t npages, struct mem_run *ret)
 		ret->huge = false;
 }
 
+static uint64_t end_of(const struct cow_run *c)
+{
+	return c->start + (uint64_t)c->npages * PAGE;
+}
+
+/*
+ * Looks once more at frames: the kernel goes on joining small pages to huge ones in a program that
+ * stands still, and what was the zero page for both when sharing was looked for is data now.
+ */
+static void make_sure(struct cow_source *s, const struct cow_run *c)
+{
+	s->sure.len = s->at = 0;
+	if (!s->peers.targets) {
+		*vec_push(&s->sure) = *c;
+		return;
+	}
+	if (s->own < 0)
+		s->own = open_pagemap(s->peers.self);
+	if (s->owners < 0 || s->owner != c->owner) {
+		fd_close(s->owners);
+		s->owners = open_pagemap(s->peers.targets[c->owner]);
+		s->owner = c->owner;
+	}
+	still_shared(s->owners, s->own, c, &s->sure);
+}
+
+/* The first one that ends behind this address, or NULL. */
+static const struct cow_run *shared_at(struct cow_source *s, uint64_t va)
+{
+	for (;;) {
+		for (; s->at < s->sure.len; s->at++)
+			if (end_of(&s->sure.data[s->at]) > va)
+				return &s->sure.data[s->at];
+		while (s->next < s->runs->len && end_of(&s->runs->data[s->next]) <= va)
+			s->next++;
+		if (s->next == s->runs->len)
+			return NULL;
+		make_sure(s, &s->runs->data[s->next++]);
+	}
+}
+
 static int next_run(struct page_source *base, struct mem_run *ret, struct err *err)
 {
 	struct cow_source *s = container_of(base, struct cow_source, base);
@@ -463,22 +514,16 @@ static int next_run(struct page_source *base, struct mem_run *ret, struct err *e
 		if (r <= 0)
 			return r;
 	}
-	for (; s->next < s->runs->len; s->next++) {
-		c = &s->runs->data[s->next];
-		if (c->start + (uint64_t)c->npages * PAGE > s->rest.start)
-			break;
-	}
-	c = s->next < s->runs->len ? &s->runs->data[s->next] : NULL;
+	c = shared_at(s, s->rest.start);
 	end = s->rest.start + s->rest.npages * PAGE;
 	if (!c || c->start >= end) {
 		cut(&s->rest, s->rest.npages, ret);
 	} else if (c->start > s->rest.start) {
 		cut(&s->rest, (c->start - s->rest.start) / PAGE, ret);
 	} else {
-		end = MIN(end, c->start + (uint64_t)c->npages * PAGE);
-		cut(&s->rest, (end - s->rest.start) / PAGE, ret);
+		cut(&s->rest, (MIN(end, end_of(c)) - s->rest.start) / PAGE, ret);
 		ret->flags = PE_COW;
-		ret->owner = s->vpids[c->owner];
+		ret->owner = s->peers.vpids[c->owner];
 	}
 	return 1;
 }
@@ -488,17 +533,21 @@ static void free_source(struct page_source *base)
 	struct cow_source *s = container_of(base, struct cow_source, base);
 
 	s->from->free(s->from);
+	vec_done(&s->sure);
+	fd_close(s->own);
+	fd_close(s->owners);
 	free(s);
 }
 
 struct page_source *cow_source_new(struct page_source *from, const cow_run_vec *runs,
-				   const uint32_t *vpids)
+				   const struct cow_peers *peers)
 {
 	struct cow_source *s = xcalloc(1, sizeof(*s));
 
 	s->base = (struct page_source){.next = next_run, .free = free_source};
 	s->from = from;
 	s->runs = runs;
-	s->vpids = vpids;
+	s->peers = *peers;
+	s->own = s->owners = -EBADF;
 	return &s->base;
 }

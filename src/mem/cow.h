@@ -40,12 +40,19 @@ const cow_run_vec *cow_map_runs(const struct cow_map *m, size_t task);
 void cow_still_shared(const struct target *owner, const struct target *task,
 		      const struct cow_run *run, cow_run_vec *ret);
 
+/* All tasks of the tree, as numbered by the runs. */
+struct cow_peers {
+	const struct target *self;
+	const struct target *const *targets; /* NULL: what the runs say isn't looked at again */
+	const uint32_t *vpids;
+};
+
 /*
- * A source whose runs come out as PE_COW as far as they are shared. vpids: of all tasks. Takes
- * `from`, which is freed with it.
+ * A source whose runs come out as PE_COW as far as they are (still) shared. Takes `from`, which is
+ * freed with it.
  */
 struct page_source *cow_source_new(struct page_source *from, const cow_run_vec *runs,
-				   const uint32_t *vpids);
+				   const struct cow_peers *peers);
 
 /*
  * What cow_find does with the pagemap entries of a window; by itself for tests. Tasks are added in

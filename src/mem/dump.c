@@ -49,6 +49,7 @@ struct writing {
 	struct task_write *writes; /* one for each task */
 	struct cow_map *cow;	   /* NULL: nothing is shared */
 	uint32_t *vpids;	   /* of all tasks */
+	const struct target **targets;
 	struct mem_stats *stats;
 	struct outside *buf; /* this thread's */
 	struct pool *pool;   /* NULL for a single task */
@@ -86,11 +87,13 @@ static void find_cow(struct writing *w)
 	if (!w->o->cow || w->n < 2)
 		return;
 	w->vpids = xcalloc(w->n, sizeof(*w->vpids));
+	w->targets = xcalloc(w->n, sizeof(*w->targets));
 	for (size_t i = 0; i < w->n; i++) {
 		const struct mem *m = w->tasks[i].mem;
 
 		tasks[i] = (struct cow_task){w->tasks[i].target, m->vmas.data, real_vmas(m)};
 		w->vpids[i] = (uint32_t)w->tasks[i].target->vpid;
+		w->targets[i] = w->tasks[i].target;
 	}
 	w->cow = cow_find(tasks, w->n);
 	log_debug("looked for shared pages: %" PRIu64 " us", now_us() - start);
@@ -128,7 +131,7 @@ static int prepare(struct writing *w, size_t i, struct err *err)
 		.nvmas = real_vmas(task->mem),
 		.source.restart = w->o->restart,
 		.shared = cow_map_runs(w->cow, i),
-		.vpids = w->vpids,
+		.peers = {.self = task->target, .targets = w->targets, .vpids = w->vpids},
 	};
 	TRY(track_states(task->tracker, t, err));
 	if (!w->o->parent)
@@ -355,6 +358,7 @@ static void writing_done(struct writing *w)
 	free(w->writes);
 	cow_map_free(w->cow);
 	free(w->vpids);
+	free(w->targets);
 	pthread_mutex_destroy(&w->lock);
 	pthread_cond_destroy(&w->news);
 }

@@ -31,7 +31,7 @@ int stream_open(const struct stream_opts *o, struct stream **ret, struct err *er
 		return r;
 	}
 	if (o->shared->len)
-		s->from = cow_source_new(s->from, o->shared, o->vpids);
+		s->from = cow_source_new(s->from, o->shared, &o->peers);
 	s->to = image_sink_new(o->target, s->writer);
 	*ret = s;
 	return 0;

@@ -20,7 +20,7 @@ struct stream_opts {
 	size_t nvmas;
 	struct source_opts source;
 	const cow_run_vec *shared; /* see cow_source_new */
-	const uint32_t *vpids;
+	struct cow_peers peers;
 };
 
 struct stream;

@@ -172,7 +172,8 @@ static void test_source(void **state)
 	};
 	struct list_source from = {
 		.base = {.next = list_next, .free = list_free}, .runs = in, .n = ARRAY_SIZE(in)};
-	struct page_source *s = cow_source_new(&from.base, &runs, vpids);
+	struct page_source *s =
+		cow_source_new(&from.base, &runs, &(struct cow_peers){.vpids = vpids});
 	struct err err = ERR_INIT;
 	struct mem_run run;
 

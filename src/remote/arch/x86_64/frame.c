@@ -16,6 +16,8 @@
  */
 #include "remote/arch/x86_64/frame.h"
 
+#include "base/auto.h"
+
 #include <cpuid.h>
 #include <errno.h>
 #include <signal.h>
@@ -65,6 +67,21 @@ struct fx_sw {
 };
 #define FX_SW_OFFSET 464
 
+/* Where a component of an XSAVE image ends. A fact of the machine: asked once, as CPUID is slow in
+ * a virtual machine (each use of it leaves it). */
+static size_t area_end(unsigned int i)
+{
+	static size_t known[63];
+
+	if (!known[i]) {
+		unsigned int size, offset, c, d;
+
+		__cpuid_count(0xd, i, size, offset, c, d);
+		known[i] = MAX((size_t)offset + size, (size_t)1);
+	}
+	return known[i];
+}
+
 /*
  * The size of an XSAVE image as the task's own frames have it: without AMX tile data, for which a
  * task needs a permission that it has if they are in use. A larger image than the task's
@@ -80,13 +97,9 @@ static size_t image_size(const struct arch_state *s)
 	memcpy(&xcr0, s->xsave + FX_SW_OFFSET, sizeof(xcr0));
 	memcpy(&used, s->xsave + 512, sizeof(used));
 	for (unsigned int i = 2; i < 63; i++) {
-		unsigned int size, offset, c, d;
-
 		if (!(xcr0 >> i & 1) || (i == XFEATURE_XTILE_DATA && !(used >> i & 1)))
 			continue;
-		__cpuid_count(0xd, i, size, offset, c, d);
-		if (offset + size > end)
-			end = offset + size;
+		end = MAX(end, area_end(i));
 	}
 	return end < s->xsave_len ? end : s->xsave_len;
 }

@@ -304,6 +304,7 @@ static int run_dump(struct dump *d, struct err *err)
 	TRY(collect(d, err));
 	TRY(write_tasks(d, err));
 	TRY(write_memory(d, err));
+	d->mem_stats.shared_parent = d->chain.parent;
 	TRY(files_dump_finish(d->files, &d->mem_stats, err));
 	TRY(write_tree(d, err));
 	TRY(write_clocks(d, err));

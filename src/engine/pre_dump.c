@@ -147,7 +147,8 @@ static void copy_object(struct pre_dump *p, const struct shared_object *o)
 		log_debug("shared object %" PRIu64 " of pid %d: %s", o->ino, o->pid, strerror(-fd));
 		return;
 	}
-	if (shmem_dump(p->dir, fd, (uint32_t)o->ino, (uint64_t)st.st_size, &p->stats, &why) >= 0)
+	if (shmem_dump(p->dir, fd, (uint32_t)o->ino, (uint64_t)st.st_size, p->chain.parent,
+		       &p->stats, &why) >= 0)
 		return;
 	log_info("left to the dump: %s", why.text);
 	forget_object(p, o);

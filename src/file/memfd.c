@@ -271,7 +271,8 @@ static int memfd_dump_finish(struct files *f, struct mem_stats *stats, struct er
 
 		TRY(img_put(w, &m->e.base, err));
 		fd = m->mapped_id ? copy_mapped(m, err) : origin_open_read(&m->o, err);
-		if (fd < 0 || shmem_dump(f->dir, fd, m->e.shmid, m->e.size, stats, err) < 0)
+		if (fd < 0 || shmem_dump(f->dir, fd, m->e.shmid, m->e.size, stats->shared_parent,
+					 stats, err) < 0)
 			return err_in(err, "pid %d (%s): shared memory %s", m->o.t->pid,
 				      m->o.t->comm, m->e.name);
 	}

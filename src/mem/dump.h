@@ -16,7 +16,8 @@ struct mem_stats {
 	uint64_t pages_scanned, pages_written, pages_lazy;
 	uint64_t pages_skipped_parent;
 	uint64_t shpages_scanned, shpages_written, shpages_skipped_parent;
-	uint64_t write_us; /* time spent writing pages */
+	uint64_t write_us;		  /* time spent writing pages */
+	struct page_store *shared_parent; /* see shmem_dump */
 };
 
 struct mem {

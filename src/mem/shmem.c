@@ -3,12 +3,16 @@
  * Shared memory objects: files on tmpfs without a name that lasts (memfd, MAP_SHARED |
  * MAP_ANONYMOUS). SEEK_DATA tells which pages exist; that is all there is to see. Pages that
  * exist but hold zeroes are left out.
+ *
+ * What was written can't be seen by page tables (descriptors write, too, and others than the tree),
+ * so that an incremental dump reads all and compares it with the parent images.
  */
 #include "mem/shmem.h"
 
 #include "base/auto.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "base/pool.h"
 #include "image/pages.h"
 #include "mem/common.h"
 
@@ -17,19 +21,43 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
-#define PAGE	4096u
-#define BUF_LEN (1024u * 1024)
+#define PAGE	    4096u
+#define CHUNK_LEN   (512u * 1024)
+#define CHUNK_PAGES (CHUNK_LEN / PAGE)
+#define CHUNKS	    4
+/* From this size on, several threads copy: one of them moves about 1 GiB a second. */
+#define BIG_OBJECT (UINT64_C(16) << 20)
 
 /* ------------------------------------------------------------------- dump */
 
 struct shmem_dump {
 	int fd;
 	uint64_t shmid, size;
+	const struct page_map *parent; /* pages that are equal there are left to it; or NULL */
 	struct pagemap_writer *w;
+	int pages_fd;
 	struct mem_stats *stats;
-	uint8_t *buf;
+	uint64_t start, end; /* what is left of the present range with data */
+	struct pool *pool;   /* NULL: little to do */
+	struct chunk *chunks;
+	size_t nchunks;
+};
+
+enum page_kind { KIND_ZERO, KIND_PARENT, KIND_DATA };
+
+/* A stretch of the object on its way through a buffer. */
+struct chunk {
+	struct shmem_dump *d;
+	uint64_t at, len;
+	size_t npages; /* read */
+	uint64_t off;  /* in the pages file, of the first page that goes there */
+	size_t nruns;  /* of pages that go there */
+	struct iovec runs[CHUNK_PAGES / 2 + 1];
+	uint8_t kinds[CHUNK_PAGES];
+	uint8_t buf[CHUNK_LEN];
 };
 
 static int fail(const struct shmem_dump *d, int code, const char *what, struct err *err)
@@ -42,46 +70,140 @@ static bool is_zero(const uint8_t *page)
 	return page[0] == 0 && memcmp(page, page + 1, PAGE - 1) == 0;
 }
 
-/* Pages [first, last) of the buffer, whose first page is at `at` in the object. */
-static int write_run(struct shmem_dump *d, uint64_t at, size_t first, size_t last, struct err *err)
+/* *piece: where the search begins, and ends. */
+static bool equals_parent(const struct page_map *m, size_t *piece, uint64_t at, const uint8_t *page)
 {
-	const struct page_run run = {
-		.vaddr = at + first * PAGE, .npages = last - first, .flags = PE_PRESENT};
-	uint64_t off;
-	int fd, r;
+	const struct page_piece *p;
 
-	if (first == last)
-		return 0;
-	TRY(pagemap_add(d->w, &run, &off, err));
-	fd = pagemap_pages_fd(d->w, err);
-	TRY(fd);
-	r = io_pwrite_full(fd, d->buf + first * PAGE, (last - first) * PAGE, off);
-	if (r < 0)
-		return fail(d, r, "writing pages", err);
-	pagemap_wrote(d->w, off, (last - first) * PAGE);
+	while (*piece < m->n && m->pieces[*piece].vaddr + m->pieces[*piece].npages * PAGE <= at)
+		++*piece;
+	p = *piece < m->n ? &m->pieces[*piece] : NULL;
+	return p && p->vaddr <= at && memcmp(p->src + (at - p->vaddr), page, PAGE) == 0;
+}
+
+/* What was looked at of the parent's mapped images isn't our memory any more. */
+static void forget_parent(const struct page_map *m, uint64_t start, uint64_t end)
+{
+	for (size_t i = page_map_find(m, start); i < m->n && m->pieces[i].vaddr < end; i++) {
+		const struct page_piece *p = &m->pieces[i];
+		uint64_t from = MAX(start, p->vaddr), to = MIN(end, p->vaddr + p->npages * PAGE);
+
+		(void)madvise((void *)(p->src + (from - p->vaddr)), to - from, MADV_DONTNEED);
+	}
+}
+
+static void classify_pages(struct chunk *c)
+{
+	const struct page_map *m = c->d->parent;
+	size_t piece = m ? page_map_find(m, c->at) : 0;
+
+	for (size_t i = 0; i < c->npages; i++) {
+		const uint8_t *page = c->buf + i * PAGE;
+
+		if (is_zero(page))
+			c->kinds[i] = KIND_ZERO;
+		else if (m && equals_parent(m, &piece, c->at + i * PAGE, page))
+			c->kinds[i] = KIND_PARENT;
+		else
+			c->kinds[i] = KIND_DATA;
+	}
+	if (m)
+		forget_parent(m, c->at, c->at + c->npages * PAGE);
+}
+
+/* In any thread. The object may have become smaller since: what is there counts. */
+static int read_chunk(void *arg, struct err *err)
+{
+	struct chunk *c = arg;
+	uint64_t got = 0;
+
+	while (got < c->len) {
+		ssize_t n = pread(c->d->fd, c->buf + got, c->len - got, (off_t)(c->at + got));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return fail(c->d, -errno, "reading", err);
+		if (n == 0)
+			break;
+		got += (uint64_t)n;
+	}
+	c->npages = (got + PAGE - 1) / PAGE;
+	memset(c->buf + got, 0, c->npages * PAGE - got);
+	classify_pages(c);
 	return 0;
 }
 
-static int dump_buffer(struct shmem_dump *d, uint64_t at, uint64_t len, struct err *err)
+/* Chunks in order: this fixes the places of their pages. */
+static int add_run(struct chunk *c, size_t first, size_t last, struct err *err)
 {
-	size_t npages = (len + PAGE - 1) / PAGE, first = 0;
-	int r = io_pread_full(d->fd, d->buf, len, at);
+	static const uint32_t flags[] = {[KIND_PARENT] = PE_PARENT, [KIND_DATA] = PE_PRESENT};
+	const enum page_kind kind = c->kinds[first];
+	const struct page_run run = {
+		.vaddr = c->at + first * PAGE, .npages = last - first, .flags = flags[kind]};
+	uint64_t off;
 
-	if (r < 0)
-		return fail(d, r, "reading", err);
-	memset(d->buf + len, 0, npages * PAGE - len);
-	d->stats->shpages_scanned += npages;
-	for (size_t i = 0; i < npages; i++) {
-		if (!is_zero(d->buf + i * PAGE))
-			continue;
-		TRY(write_run(d, at, first, i, err));
-		first = i + 1;
+	if (kind == KIND_ZERO)
+		return 0;
+	TRY(pagemap_add(c->d->w, &run, &off, err));
+	if (kind == KIND_PARENT) {
+		c->d->stats->shpages_skipped_parent += run.npages;
+		return 0;
 	}
-	return write_run(d, at, first, npages, err);
+	if (!c->nruns)
+		c->off = off;
+	c->runs[c->nruns++] = (struct iovec){c->buf + first * PAGE, run.npages * PAGE};
+	return 0;
+}
+
+static int add_chunk(struct chunk *c, struct err *err)
+{
+	c->nruns = 0;
+	c->d->stats->shpages_scanned += c->npages;
+	for (size_t first = 0, i = 1; first < c->npages; first = i++) {
+		while (i < c->npages && c->kinds[i] == c->kinds[first])
+			i++;
+		TRY(add_run(c, first, i, err));
+	}
+	if (!c->nruns || c->d->pages_fd >= 0)
+		return 0;
+	c->d->pages_fd = pagemap_pages_fd(c->d->w, err);
+	return MIN(c->d->pages_fd, 0);
+}
+
+/* In any thread: present pages of a chunk lie side by side in the file. */
+static int write_chunk(void *arg, struct err *err)
+{
+	struct chunk *c = arg;
+	uint64_t off = c->off;
+
+	for (size_t i = 0; i < c->nruns; i++) {
+		int r = io_pwrite_full(c->d->pages_fd, c->runs[i].iov_base, c->runs[i].iov_len,
+				       off);
+
+		if (r < 0)
+			return fail(c->d, r, "writing pages", err);
+		off += c->runs[i].iov_len;
+	}
+	if (c->nruns)
+		pagemap_wrote(c->d->w, c->off, off - c->off);
+	return 0;
+}
+
+static int for_chunks(struct shmem_dump *d, size_t n, int (*fn)(void *, struct err *),
+		      struct err *err)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (d->pool)
+			pool_add(d->pool, fn, &d->chunks[i]);
+		else
+			TRY(fn(&d->chunks[i], err));
+	}
+	return d->pool ? pool_wait(d->pool, err) : 0;
 }
 
 /* The next range with data at or behind `at`; objects without SEEK_DATA are data altogether. */
-static int next_data(const struct shmem_dump *d, uint64_t at, uint64_t *start, uint64_t *end)
+static int next_data(struct shmem_dump *d, uint64_t at)
 {
 	off_t from = lseek(d->fd, (off_t)at, SEEK_DATA), to;
 
@@ -90,39 +212,77 @@ static int next_data(const struct shmem_dump *d, uint64_t at, uint64_t *start, u
 	if (from < 0 && errno != EINVAL && errno != ESPIPE)
 		return -errno;
 	to = from < 0 ? -1 : lseek(d->fd, from, SEEK_HOLE);
-	*start = from < 0 ? at : (uint64_t)from & ~(uint64_t)(PAGE - 1);
-	*end = to < 0 ? d->size : MIN((uint64_t)to, d->size);
-	return *start < *end;
+	d->start = from < 0 ? at : (uint64_t)from & ~(uint64_t)(PAGE - 1);
+	d->end = to < 0 ? d->size : MIN((uint64_t)to, d->size);
+	return d->start < d->end;
+}
+
+/* 1 and the next chunk; 0 at the end. */
+static int next_chunk(struct shmem_dump *d, struct chunk *c)
+{
+	if (d->start >= d->end) {
+		int r = next_data(d, d->end);
+
+		if (r <= 0)
+			return r;
+	}
+	c->d = d;
+	c->at = d->start;
+	c->len = MIN(d->end - d->start, (uint64_t)CHUNK_LEN);
+	d->start += c->len;
+	return 1;
+}
+
+static int dump_chunks(struct shmem_dump *d, struct err *err)
+{
+	int r;
+
+	do {
+		size_t n = 0;
+
+		while (n < d->nchunks && (r = next_chunk(d, &d->chunks[n])) > 0)
+			n++;
+		if (r < 0)
+			return fail(d, r, "looking for data", err);
+		TRY(for_chunks(d, n, read_chunk, err));
+		for (size_t i = 0; i < n; i++)
+			TRY(add_chunk(&d->chunks[i], err));
+		TRY(for_chunks(d, n, write_chunk, err));
+	} while (r > 0);
+	return 0;
 }
 
 static int dump_object(struct shmem_dump *d, struct err *err)
 {
 	/* The descriptor may share its position with the program's. */
 	off_t pos = lseek(d->fd, 0, SEEK_CUR);
-	uint64_t start = 0, end = 0;
-	int r, ret = 0;
+	bool big = d->size >= BIG_OBJECT;
+	int ret;
 
-	while (ret == 0 && (r = next_data(d, end, &start, &end)) > 0)
-		for (uint64_t at = start; ret == 0 && at < end; at += BUF_LEN)
-			ret = dump_buffer(d, at, MIN(end - at, BUF_LEN), err);
-	if (ret == 0 && r < 0)
-		ret = fail(d, r, "looking for data", err);
+	d->nchunks = big ? CHUNKS : 1;
+	d->chunks = xcalloc(d->nchunks, sizeof(*d->chunks));
+	d->pool = big ? pool_new(0) : NULL;
+	ret = dump_chunks(d, err);
+	pool_free(d->pool);
+	free(d->chunks);
 	if (pos >= 0)
 		(void)lseek(d->fd, pos, SEEK_SET); /* a position that was valid before */
 	return ret;
 }
 
 int shmem_dump(const struct img_dir *dir, int fd, uint64_t shmid, uint64_t size,
-	       struct mem_stats *stats, struct err *err)
+	       struct page_store *parent, struct mem_stats *stats, struct err *err)
 {
-	struct shmem_dump d = {.fd = fd, .shmid = shmid, .size = size, .stats = stats};
-	auto_free uint8_t *buf = NULL;
+	struct shmem_dump d = {
+		.fd = fd, .shmid = shmid, .size = size, .stats = stats, .pages_fd = -EBADF};
 
 	if (!size)
 		return 0;
+	if (parent)
+		TRY(page_store_map(parent, IMG_PAGEMAP_SHMEM, shmid, /* optional= */ true,
+				   &d.parent, err));
 	if (!stats->next_pages_id)
 		stats->next_pages_id = 1;
-	d.buf = buf = xcalloc(1, BUF_LEN);
 	TRY(pagemap_create(dir, IMG_PAGEMAP_SHMEM, shmid, stats->next_pages_id++, &d.w, err));
 	if (dump_object(&d, err) < 0) {
 		pagemap_abort(d.w);

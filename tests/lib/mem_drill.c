@@ -167,7 +167,7 @@ static int dump(struct drill *d, struct err *err)
 		TRY(dump_one(d, d->tree.targets[i], &d->mems[i], err));
 	vec_foreach (f, &d->files) {
 		if (f->shm)
-			TRY(shmem_dump(&d->dir, f->fd, f->ino, f->size, &d->dumped, err));
+			TRY(shmem_dump(&d->dir, f->fd, f->ino, f->size, NULL, &d->dumped, err));
 	}
 	printf("dumped %" PRIu64 " + %" PRIu64
 	       " pages of %zu tasks in %.2f ms (cpu %.2f, pages %.2f)\n",

@@ -50,7 +50,7 @@ static void test_round_trip(void **state)
 	put(fd, 40 * PAGE + 90, "last");
 	assert_int_equal(lseek(fd, 5, SEEK_SET), 5);
 
-	assert_int_equal(shmem_dump(&dir, fd, SHMID, SIZE, &stats, &err), 0);
+	assert_int_equal(shmem_dump(&dir, fd, SHMID, SIZE, NULL, &stats, &err), 0);
 	assert_int_equal(lseek(fd, 0, SEEK_CUR), 5);
 	assert_int_equal(stats.shpages_written, 4);
 	assert_int_equal(stats.next_pages_id, 4);
@@ -80,7 +80,7 @@ static void test_empty(void **state)
 	int fd = make_object();
 	struct err err = ERR_INIT;
 
-	assert_int_equal(shmem_dump(&dir, fd, 99, 0, &stats, &err), 0);
+	assert_int_equal(shmem_dump(&dir, fd, 99, 0, NULL, &stats, &err), 0);
 	assert_int_equal(faccessat(dir.fd, "pagemap-shmem-99.img", F_OK, 0), -1);
 	/* Absent: all zero. */
 	assert_int_equal(shmem_fill(store, fd, 99, SIZE, &err), 0);
@@ -107,7 +107,7 @@ static void test_huge_object(void **state)
 	put(from, 0, "first");
 	put(from, 511 * PAGE + 4090, "over the border of two");
 	put(from, 1023 * PAGE, "last");
-	assert_int_equal(shmem_dump(&dir, from, 13, size, &stats, &err), 0);
+	assert_int_equal(shmem_dump(&dir, from, 13, size, NULL, &stats, &err), 0);
 	assert_int_equal(page_store_open(&dir, &own, &err), 0);
 	assert_int_equal(shmem_fill(own, to, 13, size, &err), 0);
 	assert_string_equal(p, "first");
@@ -117,6 +117,91 @@ static void test_huge_object(void **state)
 	munmap(p, size);
 	close(from);
 	close(to);
+}
+
+#define BIG_PAGES 8192u
+#define BIG	  ((uint64_t)BIG_PAGES * PAGE)
+
+static void fill_pages(int fd, size_t first, size_t last, uint8_t seed)
+{
+	uint8_t page[PAGE];
+
+	for (size_t i = first; i < last; i++) {
+		memset(page, seed, sizeof(page));
+		memcpy(page + 100, &i, sizeof(i));
+		assert_int_equal(pwrite(fd, page, PAGE, (off_t)(i * PAGE)), PAGE);
+	}
+}
+
+/* What the second dump has to say of a page. */
+static uint32_t wanted_flags(size_t page)
+{
+	if (page == 6 || page > 6000)
+		return 0;
+	if (page == 5 || (page >= 100 && page < 300) || page >= 5999)
+		return PE_PRESENT;
+	return PE_PARENT;
+}
+
+/*
+ * Against the images of before: some pages changed, one became a hole, one is new, and the object
+ * was cut off in the midst of a page although its size was said to be the old one.
+ */
+static void test_incremental(void **state)
+{
+	static char name[] = "/tmp/test_shmem.XXXXXX";
+	struct img_dir next = {.path = mkdtemp(name)};
+	int fd = memfd_create("test_shmem", MFD_CLOEXEC);
+	struct mem_stats stats = {.next_pages_id = 20};
+	struct page_store *parent;
+	struct pagemap *p;
+	struct err err = ERR_INIT;
+
+	next.fd = next.work_fd = open(next.path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(ftruncate(fd, BIG), 0);
+	fill_pages(fd, 0, 5999, 1);
+	fill_pages(fd, 6000, BIG_PAGES, 1);
+	assert_int_equal(shmem_dump(&dir, fd, 20, BIG, NULL, &stats, &err), 0);
+	assert_int_equal(stats.shpages_written, BIG_PAGES - 1);
+	assert_int_equal(page_store_open(&dir, &parent, &err), 0);
+
+	fill_pages(fd, 5, 6, 2);
+	fill_pages(fd, 100, 300, 3);
+	fill_pages(fd, 5999, 6000, 1);
+	assert_int_equal(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 6 * PAGE, PAGE),
+			 0);
+	assert_int_equal(ftruncate(fd, 6000 * PAGE + 10), 0);
+	stats = (struct mem_stats){.next_pages_id = 20};
+	assert_int_equal(shmem_dump(&next, fd, 20, BIG, parent, &stats, &err), 0);
+	assert_int_equal(stats.shpages_written, 1 + 200 + 2);
+	assert_int_equal(stats.shpages_skipped_parent, 6001 - 203 - 1);
+
+	assert_int_equal(pagemap_load(&next, IMG_PAGEMAP_SHMEM, 20, false, &p, &err), 0);
+	for (size_t page = 0; page < BIG_PAGES; page++) {
+		size_t i = pagemap_find(p, page * PAGE);
+		bool found = i < p->nruns && p->runs[i].vaddr <= page * PAGE;
+		uint32_t flags = found ? p->runs[i].flags : 0;
+		uint8_t bytes[PAGE];
+		ssize_t n;
+
+		assert_int_equal(flags, wanted_flags(page));
+		if (flags != PE_PRESENT)
+			continue;
+		memset(bytes, 0, sizeof(bytes));
+		n = pread(fd, bytes, PAGE, (off_t)(page * PAGE));
+		assert_int_equal(n, page == 6000 ? 10 : PAGE);
+		assert_memory_equal(p->pages + p->runs[i].off + page * PAGE - p->runs[i].vaddr,
+				    bytes, PAGE);
+	}
+	pagemap_free(p);
+	page_store_close(parent);
+	close(fd);
+	unlinkat(next.fd, "pagemap-shmem-20.img", 0);
+	unlinkat(next.fd, "pages-20.img", 0);
+	unlinkat(dir.fd, "pagemap-shmem-20.img", 0);
+	unlinkat(dir.fd, "pages-20.img", 0);
+	close(next.fd);
+	assert_int_equal(rmdir(next.path), 0);
 }
 
 static void test_create_anon(void **state)
@@ -161,9 +246,8 @@ static int remove_dir(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_round_trip),
-		cmocka_unit_test(test_empty),
-		cmocka_unit_test(test_huge_object),
+		cmocka_unit_test(test_round_trip),  cmocka_unit_test(test_empty),
+		cmocka_unit_test(test_huge_object), cmocka_unit_test(test_incremental),
 		cmocka_unit_test(test_create_anon),
 	};
 

@@ -99,6 +99,9 @@ static int refuse_foreign(const struct page_store *s, struct err *err)
 static int read_level(struct store_level *l, struct err *err)
 {
 	TRY(identify(l, err));
+	/* Before the sums are read, to which a missing image is damage. */
+	if (faccessat(l->dir.fd, "inventory.img", F_OK, 0) < 0 && errno == ENOENT)
+		return 0;
 	TRY(img_sums_read(&l->dir, err));
 	return inventory_read_chain(&l->dir, &l->chain, err);
 }

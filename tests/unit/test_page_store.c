@@ -459,6 +459,19 @@ static void a_missing_parent_is_named_when_it_is_needed(void **state)
 	set_done(&set);
 }
 
+/* As a dump does that has written just the inventory. */
+static void write_sums(const struct img_dir *dir)
+{
+	struct img_dir with_sums = *dir;
+	struct inventory_chain chain = {.run_id = "00000000-0000-4000-8000-000000000000"};
+	struct err err = ERR_INIT;
+
+	with_sums.sums = img_sums_new();
+	assert_ok(inventory_write_pre_dump(&with_sums, &chain, &err));
+	assert_ok(img_sums_write(&with_sums, &err));
+	img_sums_free(with_sums.sums);
+}
+
 static void an_unfinished_parent_is_named(void **state)
 {
 	struct err err;
@@ -472,6 +485,16 @@ static void an_unfinished_parent_is_named(void **state)
 	err = err_of_1(&set);
 	assert_text(&err, set.dir[1].path);
 	assert_text(&err, "/parent: leads to ../0: there is no inventory.img");
+	/* Nor with checksums, to which it is missing. */
+	unlinkat(set.dir[0].fd, "pagemap-1.img", 0);
+	write_inventory_as(&set, 0, 0, -1);
+	write_sums(&set.dir[0]);
+	unlinkat(set.dir[0].fd, "inventory.img", 0);
+	set.dir[2].sums = img_sums_new();
+	err = err_of_1(&set);
+	assert_text(&err, "/parent: leads to ../0: there is no inventory.img");
+	img_sums_free(set.dir[2].sums);
+	set.dir[2].sums = NULL;
 	unlinkat(set.dir[2].fd, "inventory.img", 0);
 	err = err_of_1(&set);
 	assert_text(&err, "there is no inventory.img");

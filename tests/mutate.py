@@ -54,6 +54,7 @@ MUTATIONS = [
      "memory/hugetlb_shared"),
     ("src/file/memfd.c", "e->hugetlb_flag ? \"/anon_hugepage\" : \"/dev/zero\"", "\"/dev/zero\"",
      "memory/hugetlb_shared"),
+    ("src/mem/peek.c", "(entries[at] & PM_MMAP_EXCLUSIVE));", "true);", "memory/cow_kept"),
     # files
     ("src/file/files.c", "e.flags = info.cloexec ? FD_CLOEXEC : 0;", "e.flags = 0;",
      "file/regular file/high_numbers"),

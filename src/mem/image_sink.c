@@ -236,7 +236,7 @@ static int complete(struct image_sink *s, const struct write_call *c, struct out
 		    struct err *err)
 {
 	int64_t ret = batch_ret(s->batch, c->index);
-	uint64_t done = ret > 0 ? (uint64_t)ret : 0;
+	uint64_t done = ret > 0 ? (uint64_t)ret / PAGE * PAGE : 0;
 
 	if (done >= c->len)
 		return 0;

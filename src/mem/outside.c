@@ -1,35 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * process_vm_readv() fills the buffer from many pieces at once, one pwrite() empties it. Pieces
- * that it can't read (no read permission, protection keys) come through /proc/PID/mem.
- */
+/* The buffer is filled from many pieces at once (mem/peek.h), and one pwrite() empties it. */
 #include "mem/outside.h"
 
+#include "base/arena.h"
 #include "base/auto.h"
 #include "base/io.h"
-#include "base/vec.h"
-#include "kernel/sys.h"
+#include "mem/peek.h"
 
-#include <inttypes.h>
-#include <limits.h>
-
+#define PAGE 4096u
 /* Stays in the CPU's cache between its filling and emptying. */
-#define BUF_LEN (256 * 1024)
-
-/* One filling of the buffer: pieces (or parts of them) that lie side by side in the file. */
-struct load {
-	struct iovec iov[IOV_MAX];
-	size_t n;
-	size_t len;
-	uint64_t off;
-	bool readable;
-};
+#define BUF_PAGES 64u
 
 struct outside {
-	const struct target *target;
+	struct peeker peeker;
 	int fd;
-	struct load load;
-	uint8_t buf[BUF_LEN];
+	struct peek_page pages[BUF_PAGES]; /* what is side by side in the file */
+	size_t n;
+	uint64_t off;
+	uint8_t buf[BUF_PAGES * PAGE];
 };
 
 struct outside *outside_new(void)
@@ -42,80 +30,62 @@ void outside_free(struct outside *o)
 	free(o);
 }
 
-static int peek_all(struct outside *o, size_t from, struct err *err)
+/* The target stands still: a page that wasn't read is an error, which reading it again tells. */
+static int read_all(struct outside *o, struct err *err)
 {
-	const struct load *l = &o->load;
-	size_t at = 0;
+	const struct target *t = o->peeker.target;
 
-	for (size_t i = 0; i < l->n; i++) {
-		size_t end = at + l->iov[i].iov_len;
-
-		if (end > from) {
-			size_t skip = from > at ? from - at : 0;
-
-			TRY(target_peek(o->target, raddr((uintptr_t)l->iov[i].iov_base + skip),
-					o->buf + at + skip, l->iov[i].iov_len - skip, err));
-		}
-		at = end;
-	}
+	if (peek_pages(&o->peeker, o->pages, o->n, o->buf) < 0)
+		return err_gone(err, "pid %d (%s): died", t->pid, t->comm);
+	for (size_t i = 0; i < o->n; i++)
+		if (!o->pages[i].got)
+			TRY(target_peek(t, raddr(o->pages[i].va), o->buf + i * PAGE, PAGE, err));
 	return 0;
 }
 
 static int move(struct outside *o, struct err *err)
 {
-	struct load *l = &o->load;
-	struct iovec to = {o->buf, l->len};
-	ssize_t got = 0;
+	const struct target *t = o->peeker.target;
+	size_t len = o->n * PAGE;
 	int r;
 
-	if (!l->len)
+	if (!o->n)
 		return 0;
-	if (l->readable)
-		got = sys_vm_readv(o->target->pid, &to, 1, l->iov, l->n);
-	if (got < 0)
-		got = 0;
-	if ((size_t)got < l->len)
-		TRY(peek_all(o, (size_t)got, err));
-	r = io_pwrite_full(o->fd, o->buf, l->len, l->off);
+	TRY(read_all(o, err));
+	r = io_pwrite_full(o->fd, o->buf, len, o->off);
 	if (r < 0)
-		return err_sys(err, r, "pid %d (%s): writing %zu bytes of pages", o->target->pid,
-			       o->target->comm, l->len);
-	l->n = l->len = 0;
+		return err_sys(err, r, "pid %d (%s): writing %zu bytes of pages", t->pid, t->comm,
+			       len);
+	o->n = 0;
 	return 0;
 }
 
-static void add(struct load *l, const struct mem_piece *p, uint64_t done, size_t len)
+static int copy_pieces(struct outside *o, const struct mem_piece *pieces, size_t n, struct err *err)
 {
-	if (!l->n) {
-		l->off = p->off + done;
-		l->readable = p->readable;
+	for (size_t i = 0; i < n; i++) {
+		const struct mem_piece *p = &pieces[i];
+
+		for (uint64_t done = 0; done < p->len; done += PAGE) {
+			if (o->n == BUF_PAGES || (o->n && o->off + o->n * PAGE != p->off + done))
+				TRY(move(o, err));
+			if (!o->n)
+				o->off = p->off + done;
+			o->pages[o->n++] =
+				(struct peek_page){.va = p->va + done, .readable = p->readable};
+		}
 	}
-	l->iov[l->n++] = (struct iovec){(void *)(uintptr_t)(p->va + done), len};
-	l->len += len;
+	return move(o, err);
 }
 
 int outside_copy(struct outside *o, const struct target *t, int fd, const struct mem_piece *pieces,
 		 size_t n, struct err *err)
 {
-	struct load *l = &o->load;
+	int r;
 
-	o->target = t;
+	peeker_open(&o->peeker, t);
 	o->fd = fd;
-	l->n = l->len = 0;
-	for (size_t i = 0; i < n; i++) {
-		const struct mem_piece *p = &pieces[i];
-
-		for (uint64_t done = 0; done < p->len;) {
-			size_t len;
-
-			if (l->n == IOV_MAX || l->len == BUF_LEN ||
-			    (l->n &&
-			     (l->off + l->len != p->off + done || l->readable != p->readable)))
-				TRY(move(o, err));
-			len = MIN(p->len - done, BUF_LEN - l->len);
-			add(l, p, done, len);
-			done += len;
-		}
-	}
-	return move(o, err);
+	o->n = 0;
+	r = copy_pieces(o, pieces, n, err);
+	peeker_close(&o->peeker);
+	return r;
 }

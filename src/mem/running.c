@@ -13,21 +13,18 @@
  *    written;
  *  - after execve() that goes for everything.
  *
- * process_vm_readv() fills one buffer from many pieces. It stops at the first page that it can't
- * have; /proc/PID/mem may (PROT_NONE).
+ * One buffer is filled from many pieces (mem/peek.h), in a way that leaves shared pages shared.
  */
 #include "mem/running.h"
 
 #include "base/auto.h"
 #include "base/io.h"
 #include "base/log.h"
-#include "kernel/sys.h"
+#include "mem/peek.h"
 #include "mem/source.h"
 #include "remote/borrow.h"
 
-#include <fcntl.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <string.h>
 #include <time.h>
 
@@ -40,12 +37,12 @@ struct copier {
 	const struct target *target;
 	struct pagemap_writer *writer;
 	struct mem_stats *stats;
-	int mem_fd;
+	struct peeker peeker;
 	uint8_t *buf;
 	struct mem_run queue[QUEUE_LEN];
 	size_t queued;
-	size_t npages;		/* in the queue, to be copied */
-	uint8_t got[BUF_PAGES]; /* is there a page in this place of the buffer? */
+	size_t npages;			   /* in the queue, to be copied */
+	struct peek_page pages[BUF_PAGES]; /* what is in the buffer */
 	uint64_t lost;
 	bool gone;
 };
@@ -57,89 +54,19 @@ static bool is_copied(const struct mem_run *run)
 
 /* ---------------------------------------------------------------- reading */
 
-/* The place in memory of page `i` of the buffer, and how many more follow it in its run. */
-struct place {
-	uint64_t va;
-	size_t left;
-	bool readable;
-};
-
-/* Fills `iov` with what belongs to pages [i, ...) of the buffer; returns how many pieces. */
-static size_t pieces_from(const struct copier *c, size_t i, struct iovec *iov)
+static void read_queue(struct copier *c)
 {
-	size_t at = 0, n = 0;
-
-	for (size_t q = 0; q < c->queued && n < IOV_MAX; q++) {
-		const struct mem_run *run = &c->queue[q];
-		size_t skip;
-
-		if (!is_copied(run))
-			continue;
-		if (at + run->npages > i) {
-			skip = i > at ? i - at : 0;
-			if (!run->readable)
-				break;
-			iov[n++] = (struct iovec){(void *)(uintptr_t)(run->start + skip * PAGE),
-						  (run->npages - skip) * PAGE};
-		}
-		at += run->npages;
-	}
-	return n;
-}
-
-static struct place place_of(const struct copier *c, size_t i)
-{
-	size_t at = 0;
+	size_t n = 0;
 
 	for (size_t q = 0; q < c->queued; q++) {
 		const struct mem_run *run = &c->queue[q];
 
-		if (!is_copied(run))
-			continue;
-		if (i < at + run->npages)
-			return (struct place){run->start + (i - at) * PAGE, at + run->npages - i,
-					      run->readable};
-		at += run->npages;
+		for (uint64_t k = 0; is_copied(run) && k < run->npages; k++)
+			c->pages[n++] = (struct peek_page){.va = run->start + k * PAGE,
+							   .readable = run->readable};
 	}
-	return (struct place){0};
-}
-
-/* One page the hard way. Returns whether it is in the buffer. */
-static bool peek_page(struct copier *c, size_t i, uint64_t va)
-{
-	ssize_t n;
-
-	if (c->mem_fd < 0)
-		return false;
-	do
-		n = pread(c->mem_fd, c->buf + i * PAGE, PAGE, (off_t)va);
-	while (n < 0 && errno == EINTR);
-	return n == (ssize_t)PAGE;
-}
-
-static void read_queue(struct copier *c)
-{
-	struct iovec from[IOV_MAX];
-	size_t i = 0;
-
-	memset(c->got, 0, sizeof(c->got));
-	while (i < c->npages && !c->gone) {
-		size_t n = pieces_from(c, i, from);
-		struct iovec to = {c->buf + i * PAGE, (c->npages - i) * PAGE};
-		ssize_t done = n ? sys_vm_readv(c->target->pid, &to, 1, from, n) : 0;
-
-		if (done == -ESRCH) {
-			c->gone = true;
-			return;
-		}
-		for (size_t k = 0; done > 0 && k < (size_t)done / PAGE; k++)
-			c->got[i++] = true;
-		/* That page: process_vm_readv stops before it, or may not be used there. */
-		if (i < c->npages) {
-			c->got[i] = peek_page(c, i, place_of(c, i).va);
-			i++;
-		}
-	}
+	if (n && peek_pages(&c->peeker, c->pages, n, c->buf) < 0)
+		c->gone = true;
 }
 
 /* ---------------------------------------------------------------- writing */
@@ -173,7 +100,7 @@ static int put_run(struct copier *c, const struct mem_run *run, size_t first, si
 	size_t end = first + run->npages, from = first;
 
 	for (size_t i = first; i < end; i++) {
-		if (c->got[i])
+		if (c->pages[i].got)
 			continue;
 		TRY(put_pages(c, run, run->start + (from - first) * PAGE, from, i, fill, start,
 			      err));
@@ -378,14 +305,15 @@ static int copy(const struct copy_job *j, const struct source_opts *so, struct p
 	const struct target *t = j->target;
 	auto_free struct copier *c = xcalloc(1, sizeof(*c));
 	auto_free uint8_t *buf = xcalloc(BUF_PAGES, PAGE);
-	auto_close int mem_fd = openat(t->proc, "mem", O_RDONLY | O_CLOEXEC);
+	auto_peeker struct peeker peeker;
 	struct err why = ERR_INIT;
 	int r;
 
 	c->target = t;
 	c->writer = w;
 	c->stats = j->stats;
-	c->mem_fd = mem_fd;
+	peeker_open(&peeker, t);
+	c->peeker = peeker;
 	c->buf = buf;
 	r = copy_all(j, c, so, &why);
 	if (r < 0 && why.kind != ERR_GONE) {

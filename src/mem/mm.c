@@ -228,7 +228,7 @@ static int collect_auxv(const struct target *t, struct mem *m, struct err *err)
 	 * Without the closing AT_NULL pair: CRIU takes at most 44 words on x86-64, which is what
 	 * is in there without it, and the kernel sets the last pair to zero anyway.
 	 */
-	m->auxv = (uint64_t *)text;
+	m->auxv = xrealloc(text, len + 1, 1); /* smaller than what a file is read into */
 	m->nauxv = len / sizeof(uint64_t) & ~UINT64_C(1);
 	while (m->nauxv && !m->auxv[m->nauxv - 2] && !m->auxv[m->nauxv - 1])
 		m->nauxv -= 2;
@@ -285,6 +285,15 @@ void mem_done(struct mem *m)
 	m->auxv = NULL;
 }
 
+/* They are kept for the whole dump, of all tasks. */
+static void shrink(vma_vec *vmas)
+{
+	if (!vmas->len)
+		return;
+	vmas->data = xrealloc(vmas->data, vmas->len, sizeof(*vmas->data));
+	vmas->cap = vmas->len;
+}
+
 /* A kernel may have merged neighbours with it, so that it can be anywhere in a vma. */
 void mem_forget_range(struct mem *m, uint64_t start, uint64_t len)
 {
@@ -305,6 +314,7 @@ void mem_forget_range(struct mem *m, uint64_t start, uint64_t len)
 	}
 	vec_done(&m->vmas);
 	m->vmas = kept;
+	shrink(&m->vmas);
 }
 
 int mem_query(struct target *t, struct mem *m, struct err *err)

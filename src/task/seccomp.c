@@ -126,7 +126,7 @@ uint32_t seccomp_chain_put(struct arena *a, SeccompEntry *e, const struct dchain
 		SeccompFilter *slot = list[first + i] = arena_new_of(a, SeccompFilter);
 
 		seccomp_filter__init(slot);
-		slot->filter.data = f->insns;
+		slot->filter.data = arena_dup(a, f->insns, f->n * INSN_LEN);
 		slot->filter.len = f->n * INSN_LEN;
 		slot->has_flags = 1;
 		slot->flags = f->flags | (tsync ? SECCOMP_FILTER_FLAG_TSYNC : 0);

@@ -68,9 +68,10 @@ static int zombie_dump(struct tasks *ts, struct target *t, struct err *err)
 	return img_write_one(ts->dir, IMG_CORE, (uint64_t)t->vpid, &core.base, err);
 }
 
-static void dthread_init(struct dthread *d, struct tasks *ts, struct target_thread *th)
+static void dthread_init(struct dthread *d, struct tasks *ts, struct arena *a,
+			 struct target_thread *th)
 {
-	*d = (struct dthread){.ts = ts, .t = th->target, .th = th, .a = ts->a};
+	*d = (struct dthread){.ts = ts, .t = th->target, .th = th, .a = a};
 	d->leader = th == target_leader(th->target);
 	d->core = arena_new_of(d->a, CoreEntry);
 	core_entry__init(d->core);
@@ -159,7 +160,7 @@ static int thread_dump(struct dthread *d, struct err *err)
 
 	TRY(remote_enter(th, err));
 	for (int i = 0; i < TIMER_TRIES && r > 0; i++) {
-		dthread_init(d, d->ts, th);
+		dthread_init(d, d->ts, d->a, th);
 		r = thread_read(d, err);
 		TRY(r);
 	}
@@ -185,11 +186,11 @@ static int leader_fill(struct dthread *d, struct err *err)
 	return 0;
 }
 
-static int process_dump(struct tasks *ts, struct target *t, struct dthread *threads,
-			struct err *err)
+static int process_dump(struct tasks *ts, struct target *t, struct arena *a,
+			struct dthread *threads, struct err *err)
 {
 	for (size_t i = 0; i < t->nthreads; i++) {
-		threads[i] = (struct dthread){.ts = ts, .th = t->threads[i]};
+		threads[i] = (struct dthread){.ts = ts, .a = a, .th = t->threads[i]};
 		TRY(thread_dump(&threads[i], err));
 	}
 	TRY(leader_fill(&threads[0], err));
@@ -203,12 +204,17 @@ static int process_dump(struct tasks *ts, struct target *t, struct dthread *thre
 int task_dump(struct tasks *ts, struct target *t, struct err *err)
 {
 	auto_free struct dthread *threads = NULL;
+	struct arena *a;
+	int r;
 
 	if (t->state == TARGET_ZOMBIE)
 		return zombie_dump(ts, t, err);
 	log_debug("pid %d (%s): recording %zu threads", t->pid, t->comm, t->nthreads);
 	threads = xcalloc(t->nthreads, sizeof(*threads));
-	return process_dump(ts, t, threads, err) < 0 ? task_err(t, err) : 0;
+	a = arena_new(); /* a tree may have many tasks: records are gone when they are written */
+	r = process_dump(ts, t, a, threads, err);
+	arena_free(a);
+	return r < 0 ? task_err(t, err) : 0;
 }
 
 int tasks_finish(struct tasks *ts, struct err *err)

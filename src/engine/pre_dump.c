@@ -34,6 +34,7 @@ struct pre_dump {
 	struct chain chain;
 	struct maps_ctx maps_ctx;
 	struct maps maps;
+	struct cow_map *cow;
 	struct mem_stats stats;
 	uint64_t start_us, copy_us;
 	uint64_t stopped_us, longest_stop_us;
@@ -90,12 +91,37 @@ static void track(struct pre_dump *p, struct target *t)
 
 /* ----------------------------------------------------------------- memory */
 
-static int copy_task(struct pre_dump *p, struct target *t, struct err *err)
+/* A guess, as the tasks run: it is checked when they have been copied. */
+static void find_cow(struct pre_dump *p)
+{
+	auto_free struct cow_task *tasks = xcalloc(p->tree.n, sizeof(*tasks));
+	auto_free struct maps *maps = xcalloc(p->tree.n, sizeof(*maps));
+	struct err ignored = ERR_INIT;
+
+	if (p->o->compat_images || p->tree.n < 2)
+		return;
+	for (size_t i = 0; i < p->tree.n; i++) {
+		struct target *t = p->tree.targets[i];
+
+		if (t->state == TARGET_ZOMBIE || maps_read(&p->maps_ctx, t, &maps[i], &ignored) < 0)
+			maps[i].vmas.len = 0; /* it has nothing to share */
+		tasks[i] = (struct cow_task){t, maps[i].vmas.data, maps[i].vmas.len};
+	}
+	p->cow = cow_find(tasks, p->tree.n);
+	for (size_t i = 0; i < p->tree.n; i++)
+		maps_done(&maps[i]);
+}
+
+static int copy_task(struct pre_dump *p, size_t task, struct err *err)
 {
 	const struct running_opts ro = {
 		.dir = p->dir,
 		.parent = chain_memory_parent(&p->chain),
+		.cow = p->cow,
+		.tasks = p->tree.targets,
+		.used_cow = &p->chain.self.cow,
 	};
+	struct target *t = p->tree.targets[task];
 	struct err why = ERR_INIT;
 	uint64_t us = 0;
 	int r;
@@ -104,7 +130,7 @@ static int copy_task(struct pre_dump *p, struct target *t, struct err *err)
 		return 0;
 	r = maps_read(&p->maps_ctx, t, &p->maps, &why);
 	if (r >= 0)
-		r = running_write(&ro, t, chain_tracker(&p->chain, t), &p->maps.vmas, &p->stats,
+		r = running_write(&ro, task, chain_tracker(&p->chain, t), &p->maps.vmas, &p->stats,
 				  &us, &why);
 	if (us)
 		note_stop(p, us);
@@ -159,8 +185,9 @@ static int copy_memory(struct pre_dump *p, struct err *err)
 	uint64_t start = stats_now_us();
 
 	TRY(maps_ctx_init(&p->maps_ctx, p->tree.targets[0], err));
+	find_cow(p);
 	for (size_t i = 0; i < p->tree.n; i++)
-		TRY(copy_task(p, p->tree.targets[i], err));
+		TRY(copy_task(p, i, err));
 	vec_foreach (o, &p->maps.shared)
 		copy_object(p, o);
 	p->copy_us = stats_now_us() - start;
@@ -239,6 +266,7 @@ int engine_pre_dump(const struct options *o, const struct img_dir *dir, struct e
 			 p.stats.pages_written, p.stats.pages_skipped_parent,
 			 stats_now_us() - p.start_us, p.stopped_us, p.longest_stop_us);
 	tree_list_free(&p.tree);
+	cow_map_free(p.cow);
 	maps_done(&p.maps);
 	maps_ctx_done(&p.maps_ctx);
 	chain_done(&p.chain);

@@ -21,6 +21,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "mem/peek.h"
+#include "mem/running_cow.h"
 #include "mem/source.h"
 #include "remote/borrow.h"
 
@@ -45,6 +46,7 @@ struct copier {
 	struct peek_page pages[BUF_PAGES]; /* what is in the buffer */
 	uint64_t lost;
 	bool gone;
+	struct running_cow *cow;
 };
 
 static bool is_copied(const struct mem_run *run)
@@ -149,7 +151,8 @@ static int flush(struct copier *c, struct err *err)
 			at += run->npages;
 		} else {
 			TRY(pagemap_add(c->writer, &entry, &unused, err));
-			c->stats->pages_skipped_parent += run->npages;
+			if (run->flags & PE_PARENT)
+				c->stats->pages_skipped_parent += run->npages;
 		}
 	}
 	c->queued = c->npages = 0;
@@ -161,7 +164,8 @@ static int take(struct copier *c, const struct mem_run *run, struct err *err)
 {
 	struct mem_run piece = *run;
 
-	c->stats->pages_scanned += run->npages;
+	if (!(run->flags & PE_COW)) /* that was counted there */
+		c->stats->pages_scanned += run->npages;
 	for (uint64_t left = run->npages; left && !c->gone; left -= piece.npages) {
 		if (c->queued == QUEUE_LEN || c->npages == BUF_PAGES)
 			TRY(flush(c, err));
@@ -174,13 +178,26 @@ static int take(struct copier *c, const struct mem_run *run, struct err *err)
 	return 0;
 }
 
+/* The same for a run of which some pages may be another task's as well. */
+static int take_shared(struct copier *c, const struct mem_run *run, struct err *err)
+{
+	struct mem_run left = *run;
+
+	while (left.npages && !c->gone) {
+		struct mem_run piece = running_cow_split(c->cow, &left);
+
+		TRY(take(c, &piece, err));
+	}
+	return 0;
+}
+
 static int pump(struct copier *c, struct page_source *from, struct err *err)
 {
 	struct mem_run run;
 	int r;
 
 	while (!c->gone && (r = from->next(from, &run, err)) > 0)
-		TRY(take(c, &run, err));
+		TRY(is_copied(&run) ? take_shared(c, &run, err) : take(c, &run, err));
 	if (c->gone)
 		return 0;
 	TRY(r);
@@ -237,7 +254,7 @@ static int copy_notes(struct copier *c, const vma_vec *vmas, const struct notes 
 		      struct err *err)
 {
 	vec_foreach (run, &notes->runs)
-		TRY(take(c, run, err));
+		TRY(is_copied(run) ? take_shared(c, run, err) : take(c, run, err));
 	vec_foreach (v, vmas) {
 		struct vma rest = *v;
 
@@ -284,6 +301,7 @@ static int copy_stopping(struct copier *c, struct target *t, struct tracker *tr,
 
 struct copy_job {
 	const struct running_opts *o;
+	size_t task;
 	struct target *target;
 	struct tracker *tracker;
 	const vma_vec *vmas;
@@ -306,9 +324,12 @@ static int copy(const struct copy_job *j, const struct source_opts *so, struct p
 	auto_free struct copier *c = xcalloc(1, sizeof(*c));
 	auto_free uint8_t *buf = xcalloc(BUF_PAGES, PAGE);
 	auto_peeker struct peeker peeker;
+	struct running_cow cow;
 	struct err why = ERR_INIT;
 	int r;
 
+	running_cow_init(&cow, j->o, j->task);
+	c->cow = &cow;
 	c->target = t;
 	c->writer = w;
 	c->stats = j->stats;
@@ -316,6 +337,7 @@ static int copy(const struct copy_job *j, const struct source_opts *so, struct p
 	c->peeker = peeker;
 	c->buf = buf;
 	r = copy_all(j, c, so, &why);
+	running_cow_done(&cow);
 	if (r < 0 && why.kind != ERR_GONE) {
 		*err = why;
 		return r;
@@ -358,13 +380,14 @@ static int write_images(const struct copy_job *j, const struct source_opts *so, 
 	return 0;
 }
 
-int running_write(const struct running_opts *o, struct target *t, struct tracker *tracker,
+int running_write(const struct running_opts *o, size_t task, struct tracker *tracker,
 		  const vma_vec *vmas, struct mem_stats *stats, uint64_t *stopped_us,
 		  struct err *err)
 {
 	auto_free uint8_t *states = xcalloc(vmas->len + 1, 1);
 	struct source_opts so = {.states = states, .restart = true};
-	const struct copy_job j = {o, t, tracker, vmas, stats, stopped_us};
+	struct target *t = o->tasks[task];
+	const struct copy_job j = {o, task, t, tracker, vmas, stats, stopped_us};
 
 	if (tracker) {
 		so.tracker = tracker->kind;

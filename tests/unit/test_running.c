@@ -134,7 +134,8 @@ static uint8_t at(const struct pagemap *p, size_t page)
 
 static struct pagemap *copy(uint64_t expect_pages)
 {
-	struct running_opts o = {.dir = &dir};
+	struct target *tasks[] = {&self};
+	struct running_opts o = {.dir = &dir, .tasks = tasks};
 	struct mem_stats stats = {.next_pages_id = 1};
 	struct pagemap *p;
 	struct err err = ERR_INIT;
@@ -142,7 +143,7 @@ static struct pagemap *copy(uint64_t expect_pages)
 	vma_vec vmas = {0};
 
 	*vec_push(&vmas) = vma;
-	assert_int_equal(running_write(&o, &self, NULL, &vmas, &stats, &us, &err), 0);
+	assert_int_equal(running_write(&o, 0, NULL, &vmas, &stats, &us, &err), 0);
 	vec_done(&vmas);
 	assert_int_equal(stats.pages_written, expect_pages);
 	assert_int_equal(us, 0);

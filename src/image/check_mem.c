@@ -168,10 +168,13 @@ static int check_owner(const struct mm *m, const struct pagemap *p, const struct
 	return err_hint(m->err, "copy the images again, whole, or take another dump");
 }
 
-static int check_runs(const struct mm *m, const struct pagemap *p, uint32_t pid)
+static int check_runs(const struct mm *m, const struct store_image *im, uint32_t pid)
 {
-	for (size_t i = 0; i < p->nruns; i++) {
-		const struct page_run *r = &p->runs[i];
+	const struct pagemap *p = im->pm;
+	struct runs_cursor c = {0};
+
+	while (runs_next(&im->runs, &c)) {
+		const struct page_run *r = &c.run;
 
 		if (!is_covered(m, r->vaddr, r->vaddr + r->npages * CHECK_PAGE, has_own_pages))
 			return err_input(m->err,
@@ -195,14 +198,17 @@ static int check_pagemap(const struct mm *m, uint32_t pid)
 
 	TRY(store_image_get(m->c->store, 0, IMG_PAGEMAP, pid, &im, m->err));
 	if (im->pm)
-		TRY(check_runs(m, im->pm, pid));
+		TRY(check_runs(m, im, pid));
 	return page_store_map(m->c->store, IMG_PAGEMAP, pid, /* optional= */ false, &map, m->err);
 }
 
-static int check_offsets(const struct pagemap *p, uint64_t size, struct err *err)
+static int check_offsets(const struct store_image *im, uint64_t size, struct err *err)
 {
-	for (size_t i = 0; i < p->nruns; i++) {
-		const struct page_run *run = &p->runs[i];
+	const struct pagemap *p = im->pm;
+	struct runs_cursor c = {0};
+
+	while (runs_next(&im->runs, &c)) {
+		const struct page_run *run = &c.run;
 
 		/* The last page may be partly behind the object's end. */
 		if (run->vaddr >= size ||
@@ -224,7 +230,7 @@ int check_shmem(struct check *c, uint64_t shmid, uint64_t size, struct err *err)
 		return 0;
 	TRY(store_image_get(c->store, 0, IMG_PAGEMAP_SHMEM, shmid, &im, err));
 	if (im->pm)
-		TRY(check_offsets(im->pm, size, err));
+		TRY(check_offsets(im, size, err));
 	return page_store_map(c->store, IMG_PAGEMAP_SHMEM, shmid, /* optional= */ true, &map, err);
 }
 

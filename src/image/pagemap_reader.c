@@ -12,6 +12,7 @@
 
 #include "base/auto.h"
 #include "base/vec.h"
+#include "image/runs.h"
 #include "image/schema/pagemap.pb-c.h"
 
 #include <fcntl.h>
@@ -29,6 +30,7 @@
 struct loader {
 	struct pagemap *p;
 	VEC(struct page_run) runs;
+	struct runs *packed; /* instead of the array, if there is one */
 	uint64_t page_size;
 	uint64_t end; /* of the last run */
 	uint64_t off; /* bytes of the present runs so far */
@@ -73,7 +75,7 @@ static int add_run(struct loader *l, const PagemapEntry *e, struct err *err)
 	TRY(check_flags(&run, err));
 	if (run.vaddr % l->page_size)
 		return err_input(err, "vaddr: not at a page border");
-	if (l->runs.len && run.vaddr < l->end)
+	if (run.vaddr < l->end)
 		return err_input(err, "vaddr: not behind the run before, which ends at %#" PRIx64,
 				 l->end);
 	if (!run.npages || run.npages > (INT64_MAX - run.vaddr % INT64_MAX) / l->page_size)
@@ -85,7 +87,10 @@ static int add_run(struct loader *l, const PagemapEntry *e, struct err *err)
 	if (run.flags & PE_PRESENT)
 		l->off += run.npages * l->page_size;
 	l->p->npages += run.npages;
-	*vec_push(&l->runs) = run;
+	if (l->packed)
+		runs_add(l->packed, &run);
+	else
+		*vec_push(&l->runs) = run;
 	return 0;
 }
 
@@ -185,35 +190,57 @@ static int load(struct loader *l, const struct img_dir *dir, struct img_reader *
 	return map_pages(l, dir, pages_id, err);
 }
 
+static int load_image(struct loader *l, const struct img_dir *dir, enum img_kind kind, uint64_t id,
+		      struct img_reader *r, struct err *err)
+{
+	int e;
+
+	l->page_size = (uint64_t)getpagesize();
+	l->p = xcalloc(1, sizeof(*l->p));
+	l->p->fd = -EBADF;
+	img_name(kind, id, l->p->name);
+	e = load(l, dir, r, err);
+	l->p->runs = l->runs.data;
+	l->p->nruns = l->packed ? l->packed->n : l->runs.len;
+	if (e < 0)
+		pagemap_free(l->p);
+	return e;
+}
+
 int pagemap_load(const struct img_dir *dir, enum img_kind kind, uint64_t id, bool optional,
 		 struct pagemap **ret, struct err *err)
 {
 	auto_img_reader struct img_reader *r = NULL;
-	struct loader l = {.page_size = (uint64_t)getpagesize()};
+	struct loader l = {0};
 	char name[IMG_NAME_MAX];
-	int e;
 
-	img_name(kind, id, name);
 	TRY(img_open(dir, kind, id, &r, err));
 	if (!r && !optional) {
+		img_name(kind, id, name);
 		err_input(err, "%s: missing", name);
 		return err_hint(err, "the images in %s are not those of a complete dump",
 				dir->path);
 	}
-	if (!r) {
-		*ret = NULL;
-		return 0;
+	if (r)
+		TRY(load_image(&l, dir, kind, id, r, err));
+	*ret = l.p;
+	return 0;
+}
+
+int pagemap_load_packed(const struct img_dir *dir, enum img_kind kind, uint64_t id,
+			struct runs *ret_runs, struct pagemap **ret, struct err *err)
+{
+	auto_img_reader struct img_reader *r = NULL;
+	struct runs runs = {0};
+	struct loader l = {.packed = &runs};
+
+	TRY(img_open(dir, kind, id, &r, err));
+	if (r && load_image(&l, dir, kind, id, r, err) < 0) {
+		runs_done(&runs);
+		return err->code;
 	}
-	l.p = xcalloc(1, sizeof(*l.p));
-	l.p->fd = -EBADF;
-	memcpy(l.p->name, name, sizeof(name));
-	e = load(&l, dir, r, err);
-	l.p->runs = l.runs.data;
-	l.p->nruns = l.runs.len;
-	if (e < 0) {
-		pagemap_free(l.p);
-		return e;
-	}
+	runs_fit(&runs);
+	*ret_runs = runs;
 	*ret = l.p;
 	return 0;
 }

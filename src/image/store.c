@@ -114,6 +114,7 @@ static void drop_level(struct page_store *s)
 		struct store_image *im = l->images.data[i];
 
 		pagemap_free(im->pm);
+		runs_done(&im->runs);
 		if (im->map)
 			free(im->map->pieces);
 		free(im->map);
@@ -262,15 +263,17 @@ int store_image_get(struct page_store *s, size_t level, enum img_kind kind, uint
 	struct store_level *l = &s->levels.data[level];
 	size_t at = map_get(kind == IMG_PAGEMAP ? &l->tasks : &l->shmems, id);
 	struct pagemap *pm;
+	struct runs runs;
 
 	if (at != MAP_NONE) {
 		*ret = l->images.data[at];
 		return 0;
 	}
-	if (pagemap_load(&l->dir, kind, id, /* optional= */ true, &pm, err) < 0)
+	if (pagemap_load_packed(&l->dir, kind, id, &runs, &pm, err) < 0)
 		return store_err_in(s, level, err);
 	*ret = image_new(l, kind, id);
 	(*ret)->level = level;
 	(*ret)->pm = pm;
+	(*ret)->runs = runs;
 	return pm ? let_go_of_file(*ret, err) : 0;
 }

@@ -19,9 +19,9 @@ struct page_store;
 
 struct page_piece {
 	uint64_t vaddr;
-	uint64_t npages;
-	const uint8_t *src; /* mapped read-only, as long as the store is open */
-	bool huge;	    /* was one or more whole huge pages */
+	const uint8_t *src;   /* mapped read-only, as long as the store is open */
+	uint64_t npages : 63; /* there are many pieces: no byte is wasted */
+	uint64_t huge : 1;    /* was one or more whole huge pages */
 };
 
 /* The pages of one task or shared object, ascending. Belongs to the store. */

@@ -16,8 +16,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* So many runs are skipped one by one before the search is binary. */
-#define NEAR 8
+/* Never reached: no address space has so many. */
+#define PIECE_PAGES_MAX (UINT64_MAX >> 1)
 
 struct walk {
 	struct page_store *s;
@@ -32,20 +32,12 @@ static uint64_t end_of(const struct walk *w, const struct page_run *r)
 	return r->vaddr + r->npages * w->page_size;
 }
 
-/* The run that holds vaddr; NULL: none does. */
-static const struct page_run *find_run(const struct walk *w, struct store_image *im, uint64_t vaddr)
+/* The run that holds vaddr; NULL: none does. Good until the next one is looked for. */
+static const struct page_run *find_run(struct store_image *im, uint64_t vaddr)
 {
-	const struct pagemap *p = im->pm;
-	size_t i = im->hint, last = MIN(p->nruns, i + NEAR);
-
-	if (i >= p->nruns || p->runs[i].vaddr > vaddr)
-		i = last;
-	while (i < last && end_of(w, &p->runs[i]) <= vaddr)
-		i++;
-	if (i == last)
-		i = pagemap_find(p, vaddr);
-	im->hint = i;
-	return i < p->nruns && p->runs[i].vaddr <= vaddr ? &p->runs[i] : NULL;
+	if (!runs_seek(&im->runs, &im->cursor, vaddr) || im->cursor.run.vaddr > vaddr)
+		return NULL;
+	return &im->cursor.run;
 }
 
 /* ---------------------------------------------------------------- refusals */
@@ -133,7 +125,7 @@ static int follow(const struct walk *w, uint64_t vaddr, uint64_t max, struct pag
 	bool lent = false;
 
 	for (;;) {
-		const struct page_run *r = im->pm ? find_run(w, im, vaddr) : NULL;
+		const struct page_run *r = im->pm ? find_run(im, vaddr) : NULL;
 
 		if (!r)
 			return not_there(w, im, vaddr);
@@ -141,7 +133,7 @@ static int follow(const struct walk *w, uint64_t vaddr, uint64_t max, struct pag
 		if (r->flags & PE_PRESENT) {
 			*ret = (struct page_piece){
 				.vaddr = vaddr,
-				.npages = max,
+				.npages = max & PIECE_PAGES_MAX,
 				.src = im->pm->pages + r->off + (vaddr - r->vaddr),
 			};
 			return 0;
@@ -158,7 +150,7 @@ static void add_piece(struct walk *w, const struct page_piece *p)
 
 	if (last && last->vaddr + len == p->vaddr && last->src + len == p->src &&
 	    last->huge == p->huge)
-		last->npages += p->npages;
+		last->npages = (last->npages + p->npages) & PIECE_PAGES_MAX;
 	else
 		*vec_push(&w->pieces) = *p;
 }
@@ -168,7 +160,7 @@ static int walk_run(struct walk *w, const struct page_run *r)
 	uint64_t end = end_of(w, r);
 
 	for (uint64_t vaddr = r->vaddr; vaddr < end;) {
-		struct page_piece p;
+		struct page_piece p = {0};
 
 		TRY(follow(w, vaddr, (end - vaddr) / w->page_size, &p));
 		p.huge = r->huge;
@@ -180,10 +172,10 @@ static int walk_run(struct walk *w, const struct page_run *r)
 
 static int walk_runs(struct walk *w)
 {
-	const struct pagemap *p = w->from->pm;
+	struct runs_cursor c = {0};
 
-	for (size_t i = 0; i < p->nruns; i++)
-		TRY(walk_run(w, &p->runs[i]));
+	while (runs_next(&w->from->runs, &c))
+		TRY(walk_run(w, &c.run));
 	return 0;
 }
 
@@ -197,6 +189,8 @@ static int make_map(struct page_store *s, struct store_image *im, struct err *er
 		return r;
 	}
 	im->map = xcalloc(1, sizeof(*im->map));
+	if (w.pieces.len)
+		w.pieces.data = xrealloc(w.pieces.data, w.pieces.len, sizeof(*w.pieces.data));
 	im->map->pieces = w.pieces.data;
 	im->map->n = w.pieces.len;
 	im->map->npages = im->pm->npages;

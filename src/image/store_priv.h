@@ -5,6 +5,7 @@
 #include "base/map.h"
 #include "base/vec.h"
 #include "image/inventory.h"
+#include "image/runs.h"
 #include "image/store.h"
 
 /* One pagemap of one level, read once. The runs are as they are in the file. */
@@ -12,10 +13,11 @@ struct store_image {
 	size_t level;
 	enum img_kind kind; /* IMG_PAGEMAP or IMG_PAGEMAP_SHMEM */
 	uint64_t id;
-	struct pagemap *pm;   /* NULL: there is none */
-	uint64_t dev, ino;    /* of the pages file, if it has one */
-	size_t hint;	      /* the run that was looked at last */
-	struct page_map *map; /* what it comes to; only if it was asked for */
+	struct pagemap *pm; /* without runs; NULL: there is none */
+	uint64_t dev, ino;  /* of the pages file, if it has one */
+	struct runs runs;
+	struct runs_cursor cursor; /* where a page was looked for last */
+	struct page_map *map;	   /* what it comes to; only if it was asked for */
 };
 
 struct store_level {

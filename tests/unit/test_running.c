@@ -89,9 +89,9 @@ static void runs_of(const struct source_opts *o, char *text, size_t n)
 static void test_parent(void **state)
 {
 	struct page_piece pieces[] = {
-		{(uintptr_t)mem + 1 * PAGE, 2, bytes, false},
-		{(uintptr_t)mem + 3 * PAGE, 1, bytes, false},
-		{(uintptr_t)mem + 5 * PAGE, 4, bytes, false},
+		{.vaddr = (uintptr_t)mem + 1 * PAGE, .npages = 2, .src = bytes},
+		{.vaddr = (uintptr_t)mem + 3 * PAGE, .npages = 1, .src = bytes},
+		{.vaddr = (uintptr_t)mem + 5 * PAGE, .npages = 4, .src = bytes},
 	};
 	struct page_map parent = {.pieces = pieces, .n = ARRAY_SIZE(pieces), .npages = 7};
 	uint8_t states[1] = {TRACK_ON};

@@ -176,7 +176,12 @@ static int scan_window(struct pagescan *s)
 	n = ioctl(s->fd, PAGEMAP_SCAN, &arg);
 	if (n < 0)
 		return -errno;
-	s->at = arg.walk_end;
+	/*
+	 * The kernel fills 512 ranges at a time, and if it ends well after the first 512, walk_end
+	 * still says where those ended. To look there again would protect pages whose writes
+	 * nobody hears of.
+	 */
+	s->at = n ? MAX(arg.walk_end, s->found[n - 1].end) : arg.walk_end;
 	s->n = (size_t)n;
 	s->next = 0;
 	return 0;

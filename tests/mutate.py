@@ -6,8 +6,8 @@
 
 Works on a copy of the committed tree (DIR, kept and used again; default: a temporary one). A row
 of MUTATIONS is a file, the text to replace (it must be there exactly once), what it is replaced
-by, and the tests of which at least one must fail (and options of tests/run). A row that no longer fits is reported, as is one
-that survives: a test is missing, or the code is.
+by, and the tests of which at least one must fail. A row that no longer fits is reported, as is one that
+survives: a test is missing, or the code is.
 """
 
 import argparse
@@ -55,7 +55,7 @@ MUTATIONS = [
     ("src/file/memfd.c", "e->hugetlb_flag ? \"/anon_hugepage\" : \"/dev/zero\"", "\"/dev/zero\"",
      "memory/hugetlb_shared"),
     ("src/mem/peek.c", "(entries[at] & PM_MMAP_EXCLUSIVE));", "true);",
-     "memory/cow_kept --mode=pre-dump"),
+     "cli/pre_dump_keeps_sharing"),
     # files
     ("src/file/files.c", "e.flags = info.cloexec ? FD_CLOEXEC : 0;", "e.flags = 0;",
      "file/regular file/high_numbers"),
@@ -177,8 +177,7 @@ def one(tree, build, path, old, new, tests):
         built = run("ninja", "-C", build, "torpor")
         if built.returncode != 0:
             return "doesn't compile", built.stdout[-1500:]
-        select = [word for test in tests.split()
-                  for word in ([test] if test.startswith("--") else ["--select", test])]
+        select = [word for test in tests.split() for word in ("--select", test)]
         ran = run(sys.executable, os.path.join(tree, "tests", "run"), "--build", build, *select)
         return ("noticed" if ran.returncode == 1 else "SURVIVED"), ran.stdout[-1500:]
     finally:

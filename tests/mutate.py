@@ -6,8 +6,8 @@
 
 Works on a copy of the committed tree (DIR, kept and used again; default: a temporary one). A row
 of MUTATIONS is a file, the text to replace (it must be there exactly once), what it is replaced
-by, and the tests of which at least one must fail. A row that no longer fits is reported, as is one that
-survives: a test is missing, or the code is.
+by, and the tests of which at least one must fail. A row that no longer fits is reported, as is one
+that survives: a test is missing, or the code is.
 """
 
 import argparse

@@ -209,13 +209,19 @@ struct page_store *chain_memory_parent(const struct chain *c)
 
 struct tracker *chain_tracker(const struct chain *c, const struct target *t)
 {
-	struct tracker *tr = keeper_tracker(&c->keeper, t);
-
-	return tr && !tracker_is_stale(tr) ? tr : NULL;
+	return keeper_tracker(&c->keeper, t);
 }
 
+/* It may have had one: of the address space that it had before execve(). */
 void chain_add_tracker(struct chain *c, struct tracker *tr)
 {
+	vec_foreach (old, &c->keeper.trackers) {
+		if ((*old)->pid != tr->pid)
+			continue;
+		tracker_free(*old);
+		*old = tr;
+		return;
+	}
 	*vec_push(&c->keeper.trackers) = tr;
 }
 

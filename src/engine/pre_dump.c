@@ -16,6 +16,7 @@
 #include "engine/stats.h"
 #include "engine/tree.h"
 #include "image/sums.h"
+#include "kernel/sys.h"
 #include "mem/maps.h"
 #include "mem/running.h"
 #include "mem/shmem.h"
@@ -24,6 +25,7 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/kcmp.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -76,12 +78,22 @@ static int make_tracker(struct pre_dump *p, struct target *t, struct tracker **r
 	return r;
 }
 
+/*
+ * The child of a vfork(), or of a posix_spawn(), until it calls execve(): its memory is its
+ * parent's, copied with it, and two can't track it.
+ */
+static bool has_parents_memory(const struct target *t)
+{
+	return sys_kcmp(t->pid, t->ppid, KCMP_VM, 0, 0) == 0;
+}
+
 static void track(struct pre_dump *p, struct target *t)
 {
 	struct err why = ERR_INIT;
 	struct tracker *tr = NULL;
 
-	if (!p->chain.kind || t->state == TARGET_ZOMBIE || chain_tracker(&p->chain, t))
+	if (!p->chain.kind || t->state == TARGET_ZOMBIE || chain_tracker(&p->chain, t) ||
+	    has_parents_memory(t))
 		return;
 	if (make_tracker(p, t, &tr, &why) >= 0)
 		chain_add_tracker(&p->chain, tr);
@@ -126,7 +138,7 @@ static int copy_task(struct pre_dump *p, size_t task, struct err *err)
 	uint64_t us = 0;
 	int r;
 
-	if (t->state == TARGET_ZOMBIE)
+	if (t->state == TARGET_ZOMBIE || has_parents_memory(t))
 		return 0;
 	r = maps_read(&p->maps_ctx, t, &p->maps, &why);
 	if (r >= 0)
@@ -186,8 +198,11 @@ static int copy_memory(struct pre_dump *p, struct err *err)
 
 	TRY(maps_ctx_init(&p->maps_ctx, p->tree.targets[0], err));
 	find_cow(p);
-	for (size_t i = 0; i < p->tree.n; i++)
+	for (size_t i = 0; i < p->tree.n; i++) {
 		TRY(copy_task(p, i, err));
+		for (size_t j = 0; j < p->tree.n; j++)
+			task_let_go(p->tree.targets[j]);
+	}
 	vec_foreach (o, &p->maps.shared)
 		copy_object(p, o);
 	p->copy_us = stats_now_us() - start;

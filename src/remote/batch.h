@@ -34,6 +34,11 @@ struct batch;
  * our death, brings it back exactly. Idempotent.
  */
 MUST_USE int remote_enter(struct target_thread *th, struct err *err);
+/*
+ * Looks through the code of a process that may be running for what entering needs, which then is
+ * quicker. Nothing depends on it.
+ */
+void remote_scout(struct target *t);
 /* The inverse for one thread: registers, mask and interrupted system call as they were. */
 MUST_USE int remote_leave(struct target_thread *th, struct err *err);
 /* Leaves all threads and unmaps the scratch area. The target stays seized. */

@@ -17,6 +17,7 @@
 #include "remote/wait.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -68,6 +69,9 @@ static int stop_leader(struct target *t, struct err *err)
 	struct target_thread probe = {.target = t, .tid = t->pid};
 	int r;
 
+	if (t->nthreads)
+		return err_refuse(err, "it is waited for at the dump",
+				  "pid %d (%s): still hasn't stopped", t->pid, t->comm);
 	if (thread_in_vfork(&probe))
 		return err_refuse(err, "it is waited for at the dump",
 				  "pid %d (%s): waits in vfork()", t->pid, t->comm);
@@ -123,24 +127,63 @@ static int stop_all(struct target *t, struct err *err)
 			  t->comm);
 }
 
-static void let_go(struct target *t)
+static void let_go(struct target *t, int patience)
 {
 	for (size_t i = t->nthreads; i-- > 0;)
-		thread_let_go(t->threads[i], 5);
-	target_drop_threads(t, NULL);
+		thread_let_go(t->threads[i], patience);
+	target_drop_threads(t, is_dead);
+}
+
+void task_let_go(struct target *t)
+{
+	if (t->nthreads)
+		let_go(t, 0);
+}
+
+/*
+ * Whoever is stopped waits for us: on a busy machine, mostly for a CPU that we have to wait for in
+ * turn. The class ends with the process, should it die, and isn't inherited. No privilege: no
+ * hurry.
+ */
+static void hurry(bool on)
+{
+	const struct sched_param first = {.sched_priority = on ? 1 : 0};
+
+	(void)sched_setscheduler(0, on ? SCHED_FIFO | SCHED_RESET_ON_FORK : SCHED_OTHER, &first);
+}
+
+static bool is_ordinary(void)
+{
+	return sched_getscheduler(0) == SCHED_OTHER;
+}
+
+static void calm_down(struct target *t)
+{
+	if (t->borrow_hurry)
+		hurry(false);
+	t->borrow_hurry = false;
 }
 
 int task_borrow(struct target *t, enum borrow_what what, struct err *err)
 {
-	uint64_t start = now_us();
-	int r = stop_leader(t, err);
+	uint64_t start;
+	int r;
 
+	if (what == BORROW_LEADER)
+		remote_scout(t);
+	t->borrow_hurry = is_ordinary();
+	if (t->borrow_hurry)
+		hurry(true);
+	start = now_us();
+	r = stop_leader(t, err);
 	if (r >= 0 && what == BORROW_ALL)
 		r = stop_all(t, err);
 	if (r >= 0)
 		r = thread_describe(target_leader(t), err);
-	if (r < 0)
-		let_go(t);
+	if (r < 0) {
+		let_go(t, 5);
+		calm_down(t);
+	}
 	t->borrowed_us = start;
 	return r;
 }
@@ -160,6 +203,7 @@ int task_return(struct target *t, uint64_t *ret_us, struct err *err)
 	}
 	if (ret_us)
 		*ret_us = now_us() - t->borrowed_us;
+	calm_down(t);
 	target_drop_threads(t, NULL);
 	return r;
 }

@@ -20,5 +20,10 @@ MUST_USE int task_borrow(struct target *t, enum borrow_what what, struct err *er
  * NULL): how long it stood still.
  */
 MUST_USE int task_return(struct target *t, uint64_t *ret_us, struct err *err);
+/*
+ * A thread that didn't stop in time does so later, and stands still until it is let go: call this
+ * now and then after a task_borrow() that failed. At the latest it goes on when we end.
+ */
+void task_let_go(struct target *t);
 /* Lets processes of one tree share what is found out about their programs and libraries. */
 void task_borrow_share(struct target **targets, size_t n);

@@ -132,16 +132,38 @@ static int map_size_cmp(const void *a, const void *b)
 }
 
 /* Gadgets in the smallest mappings first: the dynamic loader has them all. */
-static void gadgets_choose(struct target *t, struct exec_maps *x)
+static void gadgets_choose(struct target *t, struct exec_maps *x, struct gadget_set *set)
 {
-	struct scratch *s = t->scratch;
-
 	if (!t->gadgets)
 		t->gadgets = gadgets_new();
 	qsort(x->maps.data, x->maps.len, sizeof(*x->maps.data), map_size_cmp);
 	vec_foreach (m, &x->maps)
-		if (!gadget_set_complete(&s->gadgets))
-			gadgets_search(t->gadgets, t, m, &s->gadgets);
+		if (!gadget_set_complete(set))
+			gadgets_search(t->gadgets, t, m, set);
+}
+
+/* Code without a file behind it may go away while we need it. */
+static void note_code(struct exec_maps *x, const struct proc_map *m)
+{
+	if (m->perms[0] == 'r' && m->perms[2] == 'x' && (m->ino || strcmp(m->name, "[vdso]") == 0))
+		*vec_push(&x->maps) = *m; /* its name won't stay */
+}
+
+void remote_scout(struct target *t)
+{
+	auto_lines struct proc_lines lines = PROC_LINES_INIT;
+	struct exec_maps x = {0};
+	struct gadget_set set = {0};
+	struct proc_map m;
+	char *line;
+
+	if (proc_lines_open(&lines, t->proc, "maps") < 0)
+		return; /* it is dead, which shows later */
+	while (proc_lines_next(&lines, &line) > 0)
+		if (proc_parse_map(line, &m) == 0)
+			note_code(&x, &m);
+	gadgets_choose(t, &x, &set);
+	vec_done(&x.maps);
 }
 
 static bool has_shadow_stack(const struct target_thread *th)
@@ -197,13 +219,10 @@ static int survey(struct target_thread *th, struct err *err)
 		before = m;
 		if (strcmp(m.name, "[stack]") == 0)
 			stack = m;
-		/* Code without a file behind it may go away while we need it. */
-		if (m.perms[0] == 'r' && m.perms[2] == 'x' &&
-		    (m.ino || strcmp(m.name, "[vdso]") == 0))
-			*vec_push(&x.maps) = m; /* its name won't stay */
+		note_code(&x, &m);
 	}
 	if (r >= 0) {
-		gadgets_choose(t, &x);
+		gadgets_choose(t, &x, &t->scratch->gadgets);
 		if (stack.end && !has_shadow_stack(th))
 			spot_choose(t, &stack, frame_size(th->saved));
 	}

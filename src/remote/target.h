@@ -72,6 +72,7 @@ struct target {
 	bool died;		 /* and its threads are reaped */
 	struct gadgets *gadgets; /* known places in files, shared by a tree; NULL: none kept */
 	uint64_t borrowed_us;	 /* since when it stands still: borrow.h */
+	bool borrow_hurry;	 /* ... and our priority is raised for so long */
 	struct target *parent;	 /* build_child: who gets the SIGCHLD of its death */
 };
 

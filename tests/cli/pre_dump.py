@@ -8,7 +8,7 @@ import signal
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "lib"))
-from freeze import Skip, alive, expect, kill_tree, read, reap, run, wait_for  # noqa: E402
+from freeze import Skip, alive, expect, kill_tree, read, reap, run, tree_of, wait_for  # noqa: E402
 
 PAGES = 8192  # 32 MiB
 SOME = 100  # what the program writes at once
@@ -191,8 +191,7 @@ def options(t):
     for words in (["--pre-dump-mode", "read"], ["--pre-dump-mode=splice"], ["--leave-stopped"],
                   ["--action-script", script], ["--tracker=uffd-wp"], ["--track-mem"]):
         t.torpor.must("pre-dump", "-t", program.pid, "-D", images, "-v4", "-o", "log.txt", *words)
-        state = read(f"/proc/{program.pid}/stat").rpartition(")")[2].split()[0]
-        expect(state == "S", f"{words}: the program is in state {state}")
+        expect(state(program.pid) == "S", f"{words}: the program is in state {state(program.pid)}")
     expect(not os.path.exists(trace), f"a script ran: {read(trace)}")
     for words in (["--pre-dump-mode=write"], ["--lazy-pages"], ["--image-compat=other"],
                   ["--tracker=none"], ["--page-server"]):
@@ -205,6 +204,63 @@ def options(t):
     expect(done.returncode == 1 and "pre-dump" in done.stderr, f"restored: {done.stderr}")
 
 
+TREE = r"""
+import os, signal, sys, threading, time
+# a zombie, a stopped task, one that will call execve(), a second thread
+if os.fork() == 0:
+    os._exit(0)
+stopped = os.fork()
+if stopped == 0:
+    time.sleep(1000)
+changing = os.fork()
+if changing == 0:
+    signal.signal(signal.SIGUSR1, lambda *_: os.execv("/bin/sleep", ["sleep", "1000"]))
+    time.sleep(1000)
+time.sleep(0.2)
+os.kill(stopped, signal.SIGSTOP)
+os.write(1, f"{stopped} {changing}\n".encode())
+threading.Thread(target=time.sleep, args=(1000,)).start()
+time.sleep(1000)
+"""
+
+
+def state(pid):
+    return read(f"/proc/{pid}/stat").rpartition(")")[2].split()[0]
+
+
+def odd_ones(t):
+    """Zombies, stopped tasks and such are no obstacle, and stay what they are."""
+    t.write("output.txt", "")
+    program = t.start(sys.executable, "-c", TREE)
+    wait_for("the tree", lambda: "\n" in read(program.output))
+    stopped, changing = map(int, read(program.output).split())
+    pids = sorted(tree_of(program.pid))
+
+    def pre_dump(n):
+        images = t.path(str(n))
+        os.mkdir(images)
+        t.torpor.must("pre-dump", "-t", program.pid, "-D", images, "-v4", "-o", "log.txt",
+                      *(["--prev-images-dir", f"../{n - 1}"] if n > 1 else []))
+        log = read(os.path.join(images, "log.txt"))
+        return {int(pid): int(pages) for pid, pages in re.findall(r"pid (\d+): copied (\d+)", log)}
+
+    first = pre_dump(1)
+    expect(stopped in first and changing in first, f"some weren't copied: {first}")
+    expect(sorted(tree_of(program.pid)) == pids, "the tree has changed")
+    expect(state(stopped) == "T", f"a stopped task is in state {state(stopped)}")
+    again = pre_dump(2)
+    for pid in first:
+        expect(again[pid] <= first[pid] // 2, f"pid {pid}: {again[pid]} of {first[pid]} pages again")
+    os.kill(changing, signal.SIGUSR1)
+    wait_for("execve()", lambda: read(f"/proc/{changing}/comm").strip() == "sleep")
+    pages = pre_dump(3)[changing]
+    expect(pages > 10, f"after execve() {pages} pages were copied")
+    expect(pre_dump(4)[changing] < pages, "a new program isn't tracked")
+    os.kill(stopped, signal.SIGCONT)
+    wait_for("it to go on", lambda: state(stopped) == "S")
+    kill_tree(program.pid)
+
+
 def test(t):
     images = t.path("probe")
     os.mkdir(images)
@@ -213,7 +269,7 @@ def test(t):
     if "doesn't tell which pages are written" in done.stderr:
         raise Skip("this kernel doesn't tell which pages are written")
     kill_tree(probe.pid)
-    for part in (chain, frozen_chain, broken, options):
+    for part in (chain, frozen_chain, broken, options, odd_ones):
         part(t)
         for name in os.listdir(t.dir):
             if name.isdigit():

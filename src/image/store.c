@@ -115,6 +115,7 @@ static void drop_level(struct page_store *s)
 
 		pagemap_free(im->pm);
 		runs_done(&im->runs);
+		free(im->used);
 		if (im->map)
 			free(im->map->pieces);
 		free(im->map);

@@ -19,16 +19,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* Bytes of a pages file that are to stay; without any: a file that is there. */
-struct kept {
-	const struct store_image *image;
-	uint64_t off, len;
-};
-
 struct dedup {
 	struct page_store *s;
 	bool all; /* nothing is to stay */
-	VEC(struct kept) kept;
+	uint64_t page_size;
+	VEC(struct store_image *) images; /* that have pages, by file and level */
 	uint64_t freed;
 	struct err *err;
 };
@@ -56,12 +51,13 @@ static bool parse_name(const char *name, enum img_kind *ret_kind, uint64_t *ret_
 /* Level 0 must be whole; a parent may have pagemaps, left over from others, that aren't. */
 static int load_one(struct dedup *d, size_t level, enum img_kind kind, uint64_t id)
 {
-	const struct page_map *map;
 	struct store_image *im;
 	struct err ignored = ERR_INIT;
 
-	if (level == 0 && !d->all)
-		return page_store_map(d->s, kind, id, /* optional= */ true, &map, d->err);
+	if (level == 0 && !d->all) {
+		TRY(store_image_get(d->s, level, kind, id, &im, d->err));
+		return im->pm ? store_mark_used(d->s, im, d->err) : 0;
+	}
 	if (store_image_get(d->s, level, kind, id, &im, &ignored) < 0)
 		log_debug("%s: its pages stay", ignored.text);
 	return 0;
@@ -141,16 +137,23 @@ static int punch(struct dedup *d, int fd, const struct store_image *im, uint64_t
 	return err_hint(d->err, "keep the images, or copy them to ext4, xfs, btrfs or tmpfs");
 }
 
-/* Around what is to stay of one file: k is sorted by offset. */
-static int punch_around(struct dedup *d, int fd, const struct kept *k, size_t n)
+static bool is_used(const struct store_image *im, uint64_t page)
 {
-	uint64_t at = 0;
+	return im->used && (im->used[page / 8] & (1u << page % 8));
+}
 
-	for (size_t i = 0; i < n; i++) {
-		TRY(punch(d, fd, k[i].image, at, k[i].len ? k[i].off : at));
-		at = MAX(at, k[i].off + k[i].len);
+/* All pages but those that are used. */
+static int punch_unused(struct dedup *d, int fd, const struct store_image *im)
+{
+	uint64_t npages = im->pm->pages_len / d->page_size, first = 0;
+
+	for (uint64_t page = 0; page < npages; page++) {
+		if (d->all || !is_used(im, page))
+			continue;
+		TRY(punch(d, fd, im, first * d->page_size, page * d->page_size));
+		first = page + 1;
 	}
-	return punch(d, fd, k[0].image, at, k[0].image->pm->pages_len);
+	return punch(d, fd, im, first * d->page_size, im->pm->pages_len);
 }
 
 /* May be another file by now, or one that isn't only ours. */
@@ -167,9 +170,8 @@ static bool is_ours(const struct store_image *im, const char *path, const struct
 	return st->st_nlink == 1;
 }
 
-static int dedup_file(struct dedup *d, const struct kept *k, size_t n)
+static int dedup_file(struct dedup *d, const struct store_image *im)
 {
-	const struct store_image *im = k[0].image;
 	const struct store_level *l = &d->s->levels.data[im->level];
 	struct stat before, after;
 	auto_close int fd = -EBADF;
@@ -183,18 +185,19 @@ static int dedup_file(struct dedup *d, const struct kept *k, size_t n)
 		return err_sys(d->err, -errno, "%s/%s: open", l->path, im->pm->pages_name);
 	if (!is_ours(im, l->path, &before))
 		return 0;
-	TRY(punch_around(d, fd, k, n));
+	TRY(punch_unused(d, fd, im));
 	if (fstat(fd, &after) == 0 && after.st_blocks < before.st_blocks)
 		d->freed += (uint64_t)(before.st_blocks - after.st_blocks) * 512;
 	return 0;
 }
 
-/* By file, then by offset. */
+/* By file; of one file, the newest level first. */
 static int by_file(const void *a, const void *b)
 {
-	const struct kept *x = a, *y = b;
-	const uint64_t p[] = {x->image->dev, x->image->ino, x->off, x->len, x->image->level};
-	const uint64_t q[] = {y->image->dev, y->image->ino, y->off, y->len, y->image->level};
+	const struct store_image *x = *(struct store_image *const *)a;
+	const struct store_image *y = *(struct store_image *const *)b;
+	const uint64_t p[] = {x->dev, x->ino, x->level, x->id, x->kind};
+	const uint64_t q[] = {y->dev, y->ino, y->level, y->id, y->kind};
 
 	for (size_t i = 0; i < ARRAY_SIZE(p); i++) {
 		if (p[i] != q[i])
@@ -203,52 +206,56 @@ static int by_file(const void *a, const void *b)
 	return 0;
 }
 
-static bool same_file(const struct kept *a, const struct kept *b)
+static void list_images(struct dedup *d)
 {
-	return a->image->dev == b->image->dev && a->image->ino == b->image->ino;
-}
-
-static void collect(struct dedup *d)
-{
-	auto_free struct store_range *ranges = NULL;
-	size_t n = d->all ? 0 : store_ranges(d->s, &ranges);
-
-	for (size_t i = 0; i < n; i++)
-		*vec_push(&d->kept) = (struct kept){ranges[i].image, ranges[i].off, ranges[i].len};
 	vec_foreach (l, &d->s->levels) {
 		vec_foreach (im, &l->images)
 			if ((*im)->pm && (*im)->pm->pages_len)
-				*vec_push(&d->kept) = (struct kept){.image = *im};
+				*vec_push(&d->images) = *im;
 	}
-	if (d->kept.len)
-		qsort(d->kept.data, d->kept.len, sizeof(*d->kept.data), by_file);
+	if (d->images.len)
+		qsort(d->images.data, d->images.len, sizeof(*d->images.data), by_file);
+}
+
+/* Of another pagemap with the same pages file. */
+static void add_used(const struct dedup *d, struct store_image *to, const struct store_image *from)
+{
+	size_t len = MIN(to->pm->pages_len, from->pm->pages_len) / d->page_size / 8 + 1;
+
+	if (!from->used)
+		return;
+	if (!to->used)
+		to->used = xcalloc(to->pm->pages_len / d->page_size / 8 + 1, 1);
+	for (size_t i = 0; i < len; i++)
+		to->used[i] |= from->used[i];
 }
 
 static int dedup_files(struct dedup *d)
 {
-	collect(d);
-	for (size_t i = 0, n; i < d->kept.len; i += n) {
-		const struct kept *k = &d->kept.data[i];
-		bool newest = false;
+	list_images(d);
+	for (size_t i = 0, n; i < d->images.len; i += n) {
+		struct store_image **im = &d->images.data[i];
 
-		for (n = 0; i + n < d->kept.len && same_file(k, &k[n]); n++)
-			newest |= k[n].image->level == 0;
-		if (d->all || !newest)
-			TRY(dedup_file(d, k, n));
+		for (n = 1;
+		     i + n < d->images.len && im[n]->dev == im[0]->dev && im[n]->ino == im[0]->ino;
+		     n++)
+			add_used(d, im[0], im[n]);
+		if (d->all || im[0]->level)
+			TRY(dedup_file(d, im[0]));
 	}
 	return 0;
 }
 
 int page_store_dedup(struct page_store *s, uint64_t *ret_freed, struct err *err)
 {
-	struct dedup d = {.s = s, .err = err};
+	struct dedup d = {.s = s, .page_size = (uint64_t)getpagesize(), .err = err};
 	int r = load_all(&d);
 
 	if (r == 0)
 		r = sync_level0(&d);
 	if (r == 0)
 		r = dedup_files(&d);
-	vec_done(&d.kept);
+	vec_done(&d.images);
 	if (r == 0)
 		*ret_freed = d.freed;
 	return r;
@@ -256,11 +263,11 @@ int page_store_dedup(struct page_store *s, uint64_t *ret_freed, struct err *err)
 
 int page_store_punch_all(struct page_store *s, struct err *err)
 {
-	struct dedup d = {.s = s, .all = true, .err = err};
+	struct dedup d = {.s = s, .all = true, .page_size = (uint64_t)getpagesize(), .err = err};
 	int r = load_all(&d);
 
 	if (r == 0)
 		r = dedup_files(&d);
-	vec_done(&d.kept);
+	vec_done(&d.images);
 	return r;
 }

@@ -23,8 +23,15 @@ struct walk {
 	struct page_store *s;
 	uint64_t page_size;
 	struct store_image *from; /* the pagemap whose map is made */
+	bool marks;		  /* in the images that have the pages; else pieces are made */
 	VEC(struct page_piece) pieces;
 	struct err *err;
+};
+
+/* Pages that are together in one file. */
+struct found {
+	struct store_image *image;
+	uint64_t off, npages;
 };
 
 static uint64_t end_of(const struct walk *w, const struct page_run *r)
@@ -119,7 +126,7 @@ static int step(const struct walk *w, struct store_image **im, const struct page
 }
 
 /* At most max pages from vaddr on, which are together in one file. */
-static int follow(const struct walk *w, uint64_t vaddr, uint64_t max, struct page_piece *ret)
+static int follow(const struct walk *w, uint64_t vaddr, uint64_t max, struct found *ret)
 {
 	struct store_image *im = w->from;
 	bool lent = false;
@@ -131,11 +138,7 @@ static int follow(const struct walk *w, uint64_t vaddr, uint64_t max, struct pag
 			return not_there(w, im, vaddr);
 		max = MIN(max, r->npages - (vaddr - r->vaddr) / w->page_size);
 		if (r->flags & PE_PRESENT) {
-			*ret = (struct page_piece){
-				.vaddr = vaddr,
-				.npages = max & PIECE_PAGES_MAX,
-				.src = im->pm->pages + r->off + (vaddr - r->vaddr),
-			};
+			*ret = (struct found){im, r->off + (vaddr - r->vaddr), max};
 			return 0;
 		}
 		TRY(step(w, &im, r, vaddr, lent));
@@ -155,17 +158,35 @@ static void add_piece(struct walk *w, const struct page_piece *p)
 		*vec_push(&w->pieces) = *p;
 }
 
+static void mark(const struct walk *w, const struct found *f)
+{
+	struct store_image *im = f->image;
+	uint64_t first = f->off / w->page_size;
+
+	if (!im->used)
+		im->used = xcalloc(im->pm->pages_len / w->page_size / 8 + 1, 1);
+	for (uint64_t page = first; page < first + f->npages; page++)
+		im->used[page / 8] |= (uint8_t)(1u << page % 8);
+}
+
 static int walk_run(struct walk *w, const struct page_run *r)
 {
 	uint64_t end = end_of(w, r);
 
 	for (uint64_t vaddr = r->vaddr; vaddr < end;) {
-		struct page_piece p = {0};
+		struct found f = {0};
 
-		TRY(follow(w, vaddr, (end - vaddr) / w->page_size, &p));
-		p.huge = r->huge;
-		add_piece(w, &p);
-		vaddr += p.npages * w->page_size;
+		TRY(follow(w, vaddr, (end - vaddr) / w->page_size, &f));
+		if (w->marks)
+			mark(w, &f);
+		else
+			add_piece(w, &(struct page_piece){
+					     .vaddr = vaddr,
+					     .npages = f.npages & PIECE_PAGES_MAX,
+					     .src = f.image->pm->pages + f.off,
+					     .huge = r->huge,
+				     });
+		vaddr += f.npages * w->page_size;
 	}
 	return 0;
 }
@@ -196,6 +217,17 @@ static int make_map(struct page_store *s, struct store_image *im, struct err *er
 	im->map->npages = im->pm->npages;
 	memcpy(im->map->name, im->pm->name, sizeof(im->map->name));
 	return 0;
+}
+
+int store_mark_used(struct page_store *s, struct store_image *im, struct err *err)
+{
+	struct walk w = {.s = s,
+			 .page_size = (uint64_t)getpagesize(),
+			 .from = im,
+			 .marks = true,
+			 .err = err};
+
+	return walk_runs(&w);
 }
 
 static int absent(const struct page_store *s, enum img_kind kind, uint64_t id, struct err *err)

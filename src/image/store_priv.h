@@ -18,6 +18,7 @@ struct store_image {
 	struct runs runs;
 	struct runs_cursor cursor; /* where a page was looked for last */
 	struct page_map *map;	   /* what it comes to; only if it was asked for */
+	uint8_t *used;		   /* a bit for each page of the pages file: store_mark_used */
 };
 
 struct store_level {
@@ -38,6 +39,8 @@ struct page_store {
 /* The image; im->pm is NULL if it is absent. Errors name the directory if it isn't level 0. */
 MUST_USE int store_image_get(struct page_store *s, size_t level, enum img_kind kind, uint64_t id,
 			     struct store_image **ret, struct err *err);
+/* Sets the bits of all pages that this image has, wherever they are. */
+MUST_USE int store_mark_used(struct page_store *s, struct store_image *im, struct err *err);
 /* Puts the directory in front of an error, unless it is the one that the user named. */
 int store_err_in(const struct page_store *s, size_t level, struct err *err);
 

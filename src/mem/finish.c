@@ -58,9 +58,12 @@ static int take_own_pages(struct finish *f, struct err *err)
 	struct mem_plan p;
 	int r = 0;
 
-	if (!f->m->over.len)
+	if (!f->m->over.len && !f->m->held.len)
 		return 0;
 	mem_plan_own_pages(&p, f->m);
+	for (size_t i = 0; r == 0 && i < p.unmap.len; i++)
+		r = add(f, err, SYS_munmap, p.unmap.data[i].start,
+			p.unmap.data[i].end - p.unmap.data[i].start, 0);
 	for (size_t i = 0; r == 0 && i < p.drop.len; i++)
 		r = add(f, err, SYS_madvise, p.drop.data[i].start,
 			p.drop.data[i].end - p.drop.data[i].start, MADV_DONTNEED);

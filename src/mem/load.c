@@ -310,6 +310,7 @@ void rmem_free(struct rmem *m)
 	if (!m)
 		return;
 	vec_done(&m->vmas);
+	vec_done(&m->held);
 	vec_done(&m->over);
 	if (m->plan)
 		mem_plan_done(m->plan);

@@ -87,6 +87,12 @@ const uint8_t *page_cursor_get(struct page_cursor *c, uint64_t va, uint64_t *unt
 	return over->src + (va - over->va);
 }
 
+const struct vma *mem_held_find(const struct rmem *m, uint64_t at)
+{
+	return m->held.len ? layout_find(&m->held, m->held.len, at)
+			   : layout_find(&m->vmas, m->nreal, at);
+}
+
 /* ------------------------------------------------------------------ pages */
 
 static void add_fill(struct mem_plan *p, const struct fill *f)
@@ -246,7 +252,7 @@ static bool worth_growing(const struct rmem *m, const struct vma *v, uint64_t en
 static bool find_keep(const struct rmem *m, const struct vma *v, const struct rmem *base,
 		      struct keep *ret)
 {
-	const struct vma *b = base ? layout_find(&base->vmas, base->nreal, v->start) : NULL;
+	const struct vma *b = base ? mem_held_find(base, v->start) : NULL;
 	uint64_t end;
 
 	if (!b || b->start > v->start || vma_is_kernels(b) || !same_backing(v, b))
@@ -316,11 +322,12 @@ static uint64_t count_shared(const struct rmem *m, const struct vma *v, const st
 static size_t choose_twin(const struct rmem *m, size_t first, const struct rmem *base,
 			  size_t *ret_end)
 {
-	const struct vma *v = m->vmas.data;
+	const struct held held = mem_held(m);
+	const struct vma *v = held.vmas;
 	size_t best = first, i = first;
 	uint64_t most = 0, n;
 
-	while (base && i + 1 < m->nreal && are_twins(m, &v[i], base)) {
+	while (base && i + 1 < held.n && are_twins(m, &v[i], base)) {
 		if (i == first)
 			most = count_shared(m, &v[first], base);
 		n = count_shared(m, &v[++i], base);
@@ -353,18 +360,20 @@ static void plan_vma(struct mem_plan *p, const struct rmem *m, const struct vma 
 
 void mem_plan_make(struct mem_plan *p, const struct rmem *m, const struct rmem *base)
 {
+	const struct held held = mem_held(m);
+	const struct held theirs = base ? mem_held(base) : (struct held){0};
 	size_t k = 0;
 
 	*p = (struct mem_plan){0};
-	for (size_t i = 0, end; i < m->nreal; i = end) {
+	for (size_t i = 0, end; i < held.n; i = end) {
 		size_t keep = choose_twin(m, i, base, &end);
 
 		for (size_t j = i; j < end; j++)
-			plan_vma(p, m, &m->vmas.data[j], base, /* may_keep= */ j == keep);
+			plan_vma(p, m, &held.vmas[j], base, /* may_keep= */ j == keep);
 	}
-	for (size_t i = 0; base && i < base->nreal; i++)
-		if (!vma_is_kernels(&base->vmas.data[i]))
-			plan_unmap(p, &base->vmas.data[i], &k);
+	for (size_t i = 0; base && i < theirs.n; i++)
+		if (!vma_is_kernels(&theirs.vmas[i]))
+			plan_unmap(p, &theirs.vmas[i], &k);
 }
 
 /*
@@ -388,13 +397,18 @@ unsigned int mem_plan_mlock(const struct rmem *m, const struct vma *v)
 
 static void plan_own_pages(struct mem_plan *p, const struct rmem *m, const struct page_over *over)
 {
-	const struct vma *v = layout_find(&m->vmas, m->nreal, over->va);
 	struct page_cursor c = page_cursor_at(m, over->va);
 
 	for (uint64_t va = over->va, until; va < over_end(over); va = until) {
-		struct fill f = {.va = va, .vma = v, .writable = v->prot & PROT_WRITE};
+		const struct vma *v = layout_find(&m->vmas, m->nreal, va);
+		struct fill f = {.va = va, .vma = v, .writable = v && v->prot & PROT_WRITE};
 
 		until = over_end(over);
+		if (!v || v->start > va) { /* lent */
+			until = v ? MIN(until, v->start) : until;
+			continue;
+		}
+		until = MIN(until, v->end);
 		f.src = own_page(&c, va, &until);
 		f.npages = (until - va) / PAGE_LEN;
 		if (f.src)
@@ -404,9 +418,26 @@ static void plan_own_pages(struct mem_plan *p, const struct rmem *m, const struc
 	}
 }
 
+/* What of a mapping was never the task's own. */
+static void plan_unmap_lent(struct mem_plan *p, const struct rmem *m, const struct vma *held)
+{
+	for (uint64_t va = held->start, end; va < held->end; va = end) {
+		const struct vma *v = layout_find(&m->vmas, m->nreal, va);
+
+		if (v && v->start <= va) {
+			end = v->end;
+			continue;
+		}
+		end = v ? MIN(held->end, v->start) : held->end;
+		*vec_push(&p->unmap) = (struct range){va, end};
+	}
+}
+
 void mem_plan_own_pages(struct mem_plan *p, const struct rmem *m)
 {
 	*p = (struct mem_plan){0};
+	vec_foreach (held, &m->held)
+		plan_unmap_lent(p, m, held);
 	vec_foreach (over, &m->over)
 		plan_own_pages(p, m, over);
 }

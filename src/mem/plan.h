@@ -61,7 +61,24 @@ const uint8_t *page_cursor_get(struct page_cursor *c, uint64_t va, uint64_t *unt
 
 /* `base` may be NULL (an empty address space). Both must outlive the plan. */
 void mem_plan_make(struct mem_plan *p, const struct rmem *m, const struct rmem *base);
-/* Only fills and drops: from the pages that the task has for its children to its own. */
+/* The mappings that a task has while its children are cloned. */
+struct held {
+	const struct vma *vmas;
+	size_t n;
+};
+static inline struct held mem_held(const struct rmem *m)
+{
+	return m->held.len ? (struct held){m->held.data, m->held.len}
+			   : (struct held){m->vmas.data, m->nreal};
+}
+/* The one that holds `at`, or the first one behind it; NULL if none. */
+const struct vma *mem_held_find(const struct rmem *m, uint64_t at);
+/* Gives the parent what only its children have and share. Before any plan is made. */
+void mem_lend(struct rmem *parent, const struct rmem *const *children, size_t n);
+/*
+ * From what the task has for its children to its own: only drops, fills, and unmaps of what was
+ * lent.
+ */
 void mem_plan_own_pages(struct mem_plan *p, const struct rmem *m);
 void mem_plan_done(struct mem_plan *p);
 

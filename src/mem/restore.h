@@ -37,6 +37,7 @@ struct rmem {
 	bool has_thp_disabled, thp_disabled;
 	uint32_t exe_file_id;
 	/* Set by rmem_share. */
+	vma_vec held; /* what it has while its children are cloned, if that is more (mem/lend.c) */
 	page_over_vec over; /* ascending */
 	struct mem_plan *plan;
 	const struct rmem *plan_base;

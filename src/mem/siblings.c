@@ -7,7 +7,7 @@
  * gets its own back (finish), and what it leaves behind is shared by the children.
  *
  * A page is worth that if it saves copies: of n children that have it, n copies; it costs one if it
- * has to be written first, and one for each child that still has the parent's own page.
+ * has to be written first, and one for each child that may still have the parent's own page.
  *
  * Where images say which pages are one, equal `src` say it here, for long runs at once. Otherwise a
  * sample of the bytes chooses and all of them decide. A wrong choice would cost memory, nothing
@@ -40,6 +40,7 @@ struct candidate {
 
 struct sweep {
 	struct rmem *parent;
+	struct page_cursor own; /* the parent's pages */
 	struct page_cursor up[ANCESTORS];
 	size_t nup;
 	size_t nchildren;
@@ -139,11 +140,11 @@ static bool any_above_has(const struct sweep *s, const uint8_t *const *above, co
 	return false;
 }
 
-/* The best page for address `va`, or NULL. */
-static const uint8_t *choose(struct sweep *s, uint64_t va, const uint8_t *const *above)
+/* The best page for address `va`, or NULL. What it gains has to be more than `best`. */
+static const uint8_t *choose(struct sweep *s, uint64_t va, size_t best, const uint8_t *const *above)
 {
-	size_t n = s->active.len, losers = s->nchildren - n, best = losers;
 	const uint8_t *ret = NULL;
+	size_t n = s->active.len;
 
 	for (size_t i = 0; i < n; i++) {
 		const struct differing *d = &s->active.data[i];
@@ -188,13 +189,17 @@ static void add_over(struct rmem *m, const struct vma *v, uint64_t va, uint64_t 
 static void consider_vma(struct sweep *s, const struct vma *v, uint64_t va, uint64_t end)
 {
 	for (uint64_t until; va < end; va = until) {
-		const uint8_t *above[ANCESTORS] = {0}, *src;
+		const uint8_t *above[ANCESTORS] = {0}, *src = NULL;
+		size_t n = s->active.len, losers = 0;
 
 		until = s->parent->knows_cow ? end : va + PAGE_LEN;
+		if (page_cursor_get(&s->own, va, &until))
+			losers = s->nchildren - n;
 		if (keeps(s, va, &until))
 			for (size_t i = 0; i < s->nup; i++)
 				above[i] = page_cursor_get(&s->up[i], va, &until);
-		src = choose(s, va, above);
+		if (n > losers)
+			src = choose(s, va, losers, above);
 		if (src)
 			add_over(s->parent, v, va, until - va, src);
 	}
@@ -204,11 +209,8 @@ static void consider(struct sweep *s, uint64_t va, uint64_t end)
 {
 	const struct rmem *m = s->parent;
 
-	/* Those who would lose by it are too many. */
-	if (2 * s->active.len <= s->nchildren)
-		return;
 	while (va < end) {
-		const struct vma *v = layout_find(&m->vmas, m->nreal, va);
+		const struct vma *v = mem_held_find(m, va);
 		uint64_t until = v ? MIN(end, v->end) : end;
 
 		if (v && is_exchangeable(v))
@@ -270,7 +272,7 @@ static void plan_member(const struct family *f, size_t i)
 static void choose_overs(const struct family *f, size_t p)
 {
 	auto_free struct candidate *found = NULL;
-	struct sweep s = {.parent = f->all[p]};
+	struct sweep s = {.parent = f->all[p], .own = page_cursor_at(f->all[p], 0)};
 	differing_vec d = {0};
 
 	for (int c = f->first[p]; c >= 0; c = f->next[c], s.nchildren++) {
@@ -289,6 +291,16 @@ static void choose_overs(const struct family *f, size_t p)
 	vec_done(&d);
 }
 
+static void lend_areas(const struct family *f, size_t p, size_t n)
+{
+	auto_free const struct rmem **children = xcalloc(n, sizeof(*children));
+	size_t nchildren = 0;
+
+	for (int c = f->first[p]; c >= 0; c = f->next[c])
+		children[nchildren++] = f->all[c];
+	mem_lend(f->all[p], children, nchildren);
+}
+
 void rmem_share(struct rmem *const *all, const int *base, size_t n)
 {
 	auto_free int *first = xcalloc(n, sizeof(*first)), *next = xcalloc(n, sizeof(*next));
@@ -297,12 +309,16 @@ void rmem_share(struct rmem *const *all, const int *base, size_t n)
 	for (size_t i = 0; i < n; i++)
 		first[i] = -1;
 	for (size_t i = n; i-- > 0;) {
-		plan_member(&f, i);
 		if (base[i] < 0)
 			continue;
 		next[i] = first[base[i]];
 		first[base[i]] = (int)i;
 	}
+	for (size_t p = n; p-- > 0;)
+		if (first[p] >= 0)
+			lend_areas(&f, p, n);
+	for (size_t i = 0; i < n; i++)
+		plan_member(&f, i);
 	for (size_t p = n; p-- > 0;)
 		if (first[p] >= 0)
 			choose_overs(&f, p);

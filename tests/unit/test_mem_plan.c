@@ -57,6 +57,7 @@ static void add_pages(struct task *t, uint64_t page, uint64_t npages, uint64_t s
 static void task_done(struct task *t)
 {
 	vec_done(&t->m.vmas);
+	vec_done(&t->m.held);
 	vec_done(&t->m.over);
 	if (t->m.plan)
 		mem_plan_done(t->m.plan);
@@ -348,6 +349,64 @@ static void test_generations(void **state)
 	}
 }
 
+/*
+ * The parent has unmapped pages 20 to 27, in the middle of what was one mapping, and 40 to 43,
+ * which two of its children share; one of 60 to 63 is each child's own.
+ */
+static void test_lent(void **state)
+{
+	for (int knows = 0; knows < 2; knows++) {
+		struct task t[3];
+		struct rmem *all[] = {&t[0].m, &t[1].m, &t[2].m};
+		const int base[] = {-1, 0, 0};
+		struct mem_plan p;
+
+		for (size_t i = 0; i < 3; i++) {
+			task_init(&t[i]);
+			t[i].m.knows_cow = knows;
+			add_vma(&t[i], 16, i ? 16 : 4, ANON);
+			if (!i)
+				add_vma(&t[i], 28, 4, ANON);
+			else
+				add_vma(&t[i], 40, 4, ANON)->prot = PROT_READ;
+			if (i)
+				add_vma(&t[i], 60, 4, ANON);
+			add_pages(&t[i], 16, 1, 0);
+			if (i)
+				add_pages(&t[i], 22, 3, 5);
+			add_pages(&t[i], 29, 1, 1);
+			if (i) {
+				add_pages(&t[i], 40, 2, 10);
+				add_pages(&t[i], 61, 1, 20 + i);
+			}
+		}
+		rmem_share(all, base, 3);
+		assert_int_equal(t[0].m.nreal, 2);
+		assert_int_equal(t[0].m.held.len, 2);
+		assert_int_equal(t[0].m.held.data[0].start, 16 << 12);
+		assert_int_equal(t[0].m.held.data[0].end, 32 << 12);
+		assert_int_equal(t[0].m.held.data[1].start, 40 << 12);
+		assert_int_equal(t[0].m.over.len, 2);
+		assert_int_equal(t[0].m.plan->map.len, 2);
+		for (size_t i = 1; i < 3; i++) {
+			assert_int_equal(t[i].m.plan->keep.len, 2);
+			assert_int_equal(t[i].m.plan->map.len, 1);
+			assert_int_equal(t[i].m.plan->pages_shared, 7);
+			assert_int_equal(t[i].m.plan->fill.len, 1);
+		}
+		mem_plan_own_pages(&p, &t[0].m);
+		assert_int_equal(p.fill.len + p.drop.len, 0);
+		assert_int_equal(p.unmap.len, 2);
+		assert_int_equal(p.unmap.data[0].start, 20 << 12);
+		assert_int_equal(p.unmap.data[0].end, 28 << 12);
+		assert_int_equal(p.unmap.data[1].start, 40 << 12);
+		assert_int_equal(p.unmap.data[1].end, 44 << 12);
+		mem_plan_done(&p);
+		for (size_t i = 0; i < 3; i++)
+			task_done(&t[i]);
+	}
+}
+
 /* One child that still has the parent's page would lose what two others gain. */
 static void test_siblings_not_worth_it(void **state)
 {
@@ -440,6 +499,7 @@ int main(void)
 		cmocka_unit_test(test_twins),
 		cmocka_unit_test(test_siblings),
 		cmocka_unit_test(test_siblings_by_identity),
+		cmocka_unit_test(test_lent),
 		cmocka_unit_test(test_siblings_not_worth_it),
 		cmocka_unit_test(test_generations),
 		cmocka_unit_test(test_hole),

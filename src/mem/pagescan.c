@@ -34,6 +34,7 @@
 #define PAGE	  4096u
 #define HUGE_PAGE (UINT64_C(2) << 20)
 #define WINDOW	  (UINT64_C(64) << 20)
+#define LARGE	  (UINT64_C(4) << 20)
 
 bool pagescan_entry_wanted(uint64_t entry, enum pagescan_what what, uint64_t zero_pfn)
 {
@@ -70,20 +71,39 @@ static int fail(const struct pagescan *s, int code, struct err *err)
 	return err_sys(err, code, "pid %d (%s): reading pagemap", s->target->pid, s->target->comm);
 }
 
+/*
+ * To tell a page of a file from others the kernel looks at its struct page, and so misses the cache
+ * for each: in anonymous mappings, where there are none, that is most of a scan's time. It is worth
+ * calls of their own from some size on.
+ */
+static bool is_large_anonymous(const struct vma *v)
+{
+	return vma_is(v, VMA_ANON_PRIVATE) && v->end - v->start >= LARGE;
+}
+
+/* Does the mapping after those of the stretch belong to it? */
+static bool goes_on(const struct pagescan *s)
+{
+	const struct vma *v = &s->vmas[s->vma];
+
+	if (s->vma == s->nvmas || s->anonymous || is_large_anonymous(v))
+		return false;
+	return s->mode != PAGESCAN_PROTECT || (v->start == s->end && vma_is_trackable(v));
+}
+
 /* The next stretch to be looked at: mappings that lie side by side, or all there are. */
 static bool next_stretch(struct pagescan *s)
 {
-	bool all = s->mode != PAGESCAN_PROTECT;
-
-	while (s->vma < s->nvmas && !all && !vma_is_trackable(&s->vmas[s->vma]))
+	while (s->vma < s->nvmas && s->mode == PAGESCAN_PROTECT &&
+	       !vma_is_trackable(&s->vmas[s->vma]))
 		s->vma++;
 	if (s->vma == s->nvmas)
 		return false;
 	s->at = s->window = s->vmas[s->vma].start;
+	s->anonymous = is_large_anonymous(&s->vmas[s->vma]);
 	do {
 		s->end = s->vmas[s->vma++].end;
-	} while (s->vma < s->nvmas &&
-		 (all || (s->vmas[s->vma].start == s->end && vma_is_trackable(&s->vmas[s->vma]))));
+	} while (goes_on(s));
 	return true;
 }
 
@@ -97,7 +117,7 @@ int pagescan_init(struct pagescan *s, const struct target *t, enum pagescan_what
 	s->nvmas = nvmas;
 	s->what = what;
 	s->mode = mode;
-	s->old_kernel = s->no_guards = false;
+	s->old_kernel = s->no_guards = s->anonymous = false;
 	s->zero_pfn = 0;
 	s->at = s->end = s->window = 0;
 	s->vma = s->next = s->n = 0;
@@ -135,7 +155,7 @@ static struct pm_scan_arg scan_arg(const struct pagescan *s)
 		arg.category_mask = PAGE_IS_GUARD;
 	} else {
 		/* A guard is a marker in the page table, and counts as swapped. */
-		uint64_t unwanted = PAGE_IS_PFNZERO | PAGE_IS_FILE |
+		uint64_t unwanted = PAGE_IS_PFNZERO | (s->anonymous ? 0 : PAGE_IS_FILE) |
 				    (s->no_guards ? 0 : PAGE_IS_GUARD);
 
 		arg.category_mask = arg.category_inverted = unwanted;

@@ -44,6 +44,7 @@ struct pagescan {
 	bool old_kernel;   /* entries, vma by vma */
 	bool no_guards;	   /* the ioctl doesn't know them */
 	uint64_t zero_pfn; /* old kernel: the frame of the zero page, 0 if unknown */
+	bool anonymous;	   /* what is looked at can have no pages of files */
 	uint64_t at, end;  /* what is left to be looked at, of ... */
 	size_t vma;	   /* ... the mappings before this one. Old kernel: where `at` is */
 	uint64_t window;   /* how far one call goes */

@@ -6,7 +6,8 @@
  * the thread (too many files or ranges behind, the end of the dump) does chunks himself instead;
  * that is also what happens where no thread can be had.
  *
- * Written with O_DIRECT, pages aren't in the cache and have to be read again.
+ * Written with O_DIRECT, pages aren't in the cache and would have to be read again: who does that
+ * makes their sums himself (page_sums_put).
  */
 #include "image/page_sums.h"
 
@@ -376,6 +377,41 @@ void page_sums_add(struct page_sums_file *f, uint64_t off, uint64_t len)
 	pthread_cond_signal(&p->more);
 	while (p->nranges > RANGES_MAX && work(p))
 		;
+	pthread_mutex_unlock(&p->lock);
+}
+
+static int put_sums(int fd, uint64_t off, const uint32_t *sums, size_t n)
+{
+	uint32_t disk[256];
+	int r = 0;
+
+	for (size_t i = 0, k; i < n && r == 0; i += k) {
+		for (k = 0; k < ARRAY_SIZE(disk) && i + k < n; k++)
+			disk[k] = htole32(sums[i + k]);
+		r = io_pwrite_full(fd, disk, k * sizeof(*disk), (off / PAGE + i) * sizeof(*disk));
+	}
+	return r;
+}
+
+void page_sums_put(struct page_sums_file *f, uint64_t off, const uint32_t *sums, size_t n)
+{
+	struct err err = ERR_INIT;
+	struct page_sums *p;
+	int r;
+
+	if (!f || !n)
+		return;
+	p = f->all;
+	pthread_mutex_lock(&p->lock);
+	r = p->err.code ? 0 : open_side_file(f, &err);
+	if (r == 0 && !p->err.code)
+		r = put_sums(f->fd, off, sums, n);
+	if (r < 0 && !err.code)
+		err_sys(&err, r, "sums-%" PRIu32 ".img: write", f->id);
+	if (err.code)
+		note_failure(p, &err);
+	else
+		f->pages_done += n;
 	pthread_mutex_unlock(&p->lock);
 }
 

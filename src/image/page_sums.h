@@ -23,6 +23,8 @@ struct page_sums_file;
 struct page_sums_file *page_sums_begin(const struct img_dir *dir, uint32_t pages_id, int fd);
 /* Its bytes [off, off + len), whole pages, are there; each is told of once, in any order. */
 void page_sums_add(struct page_sums_file *f, uint64_t off, uint64_t len);
+/* The same for n pages from `off` on, whose sums the caller has made (page_sum). */
+void page_sums_put(struct page_sums_file *f, uint64_t off, const uint32_t *sums, size_t n);
 /* It is complete and has `size` bytes. Gives the file away; doesn't wait. */
 void page_sums_end(struct page_sums_file *f, uint64_t size);
 /* It won't be completed. Gives the file away. */

@@ -117,6 +117,11 @@ void pagemap_wrote(struct pagemap_writer *p, uint64_t off, uint64_t len)
 	page_sums_add(p->sums, off, len);
 }
 
+void pagemap_wrote_summed(struct pagemap_writer *p, uint64_t off, const uint32_t *sums, size_t n)
+{
+	page_sums_put(p->sums, off, sums, n);
+}
+
 int pagemap_pages_fd(struct pagemap_writer *p, struct err *err)
 {
 	if (p->pages_fd < 0) {

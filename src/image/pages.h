@@ -29,8 +29,8 @@ struct pagemap_writer;
 MUST_USE int pagemap_create(const struct img_dir *dir, enum img_kind kind, uint64_t id,
 			    uint32_t pages_id, struct pagemap_writer **ret, struct err *err);
 /*
- * Appends (`off` isn't looked at); returns the offset for its bytes in *ret_off. Neighbours that are
- * alike are merged.
+ * Appends (`off` isn't looked at); returns the offset for its bytes in *ret_off. Neighbours that
+ * are alike are merged.
  */
 MUST_USE int pagemap_add(struct pagemap_writer *w, const struct page_run *run, uint64_t *ret_off,
 			 struct err *err);
@@ -41,6 +41,8 @@ MUST_USE int pagemap_pages_fd(struct pagemap_writer *w, struct err *err);
  * here their checksums are made, by another thread, from the page cache.
  */
 void pagemap_wrote(struct pagemap_writer *w, uint64_t off, uint64_t len);
+/* The same for n pages that aren't in the page cache: with their checksums (page_sum). */
+void pagemap_wrote_summed(struct pagemap_writer *w, uint64_t off, const uint32_t *sums, size_t n);
 uint64_t pagemap_pages_written(const struct pagemap_writer *w);	       /* in pages */
 MUST_USE int pagemap_close(struct pagemap_writer *w, struct err *err); /* frees in any case */
 void pagemap_abort(struct pagemap_writer *w);

@@ -101,6 +101,14 @@ static void find_cow(struct writing *w)
 
 /* --------------------------------------------------------------- one task */
 
+/* The kernel pins what it writes past the cache, and takes pages apart that tasks share. */
+static enum direct_use direct_use(const struct writing *w)
+{
+	if (w->cow)
+		return DIRECT_NEVER;
+	return w->o->direct_always ? DIRECT_ALWAYS : DIRECT_WHERE_IT_PAYS;
+}
+
 static int track_states(struct tracker *tr, struct task_write *t, struct err *err)
 {
 	const struct stream_opts *o = &t->opts;
@@ -131,6 +139,7 @@ static int prepare(struct writing *w, size_t i, struct err *err)
 		.nvmas = real_vmas(task->mem),
 		.source.restart = w->o->restart,
 		.shared = cow_map_runs(w->cow, i),
+		.direct = direct_use(w),
 		.peers = {.self = task->target, .targets = w->targets, .vpids = w->vpids},
 	};
 	TRY(track_states(task->tracker, t, err));
@@ -331,7 +340,11 @@ static void add_up(struct writing *w)
 		stats->pages_written += one->pages_written;
 		stats->pages_lazy += one->pages_lazy;
 		stats->pages_skipped_parent += one->pages_skipped_parent;
+		stats->direct_bytes += one->direct_bytes;
 	}
+	if (stats->direct_bytes)
+		log_info("%" PRIu64 " bytes of pages were written past the page cache",
+			 stats->direct_bytes);
 }
 
 static void writing_init(struct writing *w)

@@ -16,6 +16,7 @@ struct mem_stats {
 	uint64_t pages_scanned, pages_written, pages_lazy;
 	uint64_t pages_skipped_parent;
 	uint64_t shpages_scanned, shpages_written, shpages_skipped_parent;
+	uint64_t direct_bytes;		  /* of pages, written past the page cache */
 	uint64_t write_us;		  /* time spent writing pages */
 	struct page_store *shared_parent; /* see shmem_dump */
 };
@@ -57,6 +58,7 @@ struct mem_dump_opts {
 	struct page_store *parent; /* what unwritten pages are left to; NULL: a full dump */
 	bool cow;		   /* pages that several tasks share are written once (PE_COW) */
 	bool restart;		   /* the trackers begin a new round */
+	bool direct_always;	   /* O_DIRECT wherever it is possible, not only where it pays */
 };
 
 /*

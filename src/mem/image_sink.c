@@ -17,10 +17,12 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/parse.h"
+#include "image/page_sums.h"
 #include "mem/outside.h"
 #include "remote/batch.h"
 #include "remote/pass_fd.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <string.h>
@@ -52,6 +54,9 @@ struct image_sink {
 	struct batch *batch;
 	struct write_call calls[BATCH_CALLS]; /* of the batch that runs */
 	size_t ncalls;
+	enum direct_use may_direct;
+	bool direct; /* O_DIRECT is set: for the batch that runs */
+	uint64_t direct_bytes;
 };
 
 /* ---------------------------------------------------------------- lending */
@@ -94,6 +99,8 @@ int image_sink_lend(struct image_sink *s, struct err *err)
 		log_debug("pid %d: writes no pages itself: %s", s->target->pid, why.text);
 	s->lent = r >= 0;
 	s->cant_lend = r < 0;
+	if (!direct_is_possible(s->pages))
+		s->may_direct = DIRECT_NEVER;
 	if (s->lent)
 		s->batch = batch_new(target_leader(s->target));
 	return s->lent;
@@ -146,13 +153,77 @@ uint64_t image_sink_queued(const struct image_sink *s)
 }
 
 /* These pieces have been moved. */
-static void moved(struct image_sink *s, size_t first, size_t n)
+static void moved(struct image_sink *s, size_t first, size_t n, bool summed)
 {
-	for (size_t i = first; i < first + n; i++)
+	for (size_t i = first; i < first + n && !summed; i++)
 		pagemap_wrote(s->writer, s->queue.data[i].off, s->queue.data[i].len);
 	s->first = first + n;
 	if (s->first == s->queue.len)
 		s->first = s->sent = s->queue.len = 0;
+}
+
+/* ---------------------------------------------------- past the page cache */
+
+/* Batches from this size on may go past the page cache. */
+#define DIRECT_MIN_BYTES (16 * 1024 * 1024)
+
+/* The description is the target's as well: what is set here holds for what it writes. */
+static void set_direct(struct image_sink *s, bool on)
+{
+	if (s->direct == on)
+		return;
+	if (fcntl(s->pages, F_SETFL, on ? O_RDWR | O_DIRECT : O_RDWR) < 0)
+		s->may_direct = DIRECT_NEVER;
+	else
+		s->direct = on;
+}
+
+static void choose_direct(struct image_sink *s, uint64_t bytes)
+{
+	struct cache_state c;
+	bool wanted = s->may_direct == DIRECT_ALWAYS;
+
+	if (s->may_direct == DIRECT_WHERE_IT_PAYS && bytes >= DIRECT_MIN_BYTES)
+		wanted = cache_state_read(&c) == 0 && direct_pays(&c, bytes);
+	set_direct(s, wanted);
+}
+
+/* The checksums of a direct batch, made while it runs: nobody has its bytes in a cache later. */
+static int sum_piece(struct image_sink *s, const struct mem_piece *p, struct outside *o,
+		     struct err *err)
+{
+	uint32_t sums[OUTSIDE_BUF_LEN / PAGE];
+
+	for (uint64_t done = 0, n; done < p->len; done += n) {
+		const uint8_t *bytes;
+
+		n = MIN(p->len - done, (uint64_t)OUTSIDE_BUF_LEN);
+		TRY(outside_read(o, s->target, p->va + done, n, &bytes, err));
+		for (size_t i = 0; i < n / PAGE; i++)
+			sums[i] = page_sum(bytes + i * PAGE);
+		pagemap_wrote_summed(s->writer, p->off + done, sums, n / PAGE);
+	}
+	return 0;
+}
+
+static int sum_batch(struct image_sink *s, struct outside *o, struct err *err)
+{
+	for (size_t c = 0; c < s->ncalls; c++) {
+		const struct write_call *call = &s->calls[c];
+
+		s->direct_bytes += call->len;
+		for (size_t i = call->first; i < call->first + call->n; i++)
+			TRY(sum_piece(s, &s->queue.data[i], o, err));
+	}
+	return 0;
+}
+
+/* Buffers of ours aren't aligned. */
+static int copy_piece(struct image_sink *s, const struct mem_piece *p, struct outside *o,
+		      struct err *err)
+{
+	set_direct(s, false);
+	return outside_copy(o, s->target, s->pages, p, 1, err);
 }
 
 /* ------------------------------------------------------- the target's way */
@@ -190,8 +261,8 @@ static void add_call(struct image_sink *s, struct write_call *c)
 			      s->queue.data[c->first].off, 0);
 }
 
-/* As many calls as one batch may have. */
-static void fill_batch(struct image_sink *s)
+/* As many calls as one batch may have; returns their bytes. */
+static uint64_t fill_batch(struct image_sink *s)
 {
 	size_t iovs = 0;
 	uint64_t bytes = 0;
@@ -211,23 +282,26 @@ static void fill_batch(struct image_sink *s)
 		iovs += c.n;
 		bytes += c.len;
 	}
+	return bytes;
 }
 
 int image_sink_start(struct image_sink *s, struct outside *o, struct err *err)
 {
 	while (s->sent < s->queue.len && !s->queue.data[s->sent].readable) {
-		TRY(outside_copy(o, s->target, s->pages, &s->queue.data[s->sent], 1, err));
+		TRY(copy_piece(s, &s->queue.data[s->sent], o, err));
 		s->queued_bytes -= s->queue.data[s->sent].len;
 		s->sent++;
-		moved(s, s->sent - 1, 1);
+		moved(s, s->sent - 1, 1, /* summed= */ false);
 	}
 	if (s->sent == s->queue.len)
 		return 0;
-	fill_batch(s);
+	choose_direct(s, fill_batch(s));
 	if (batch_start(s->batch, err) < 0) {
 		s->ncalls = 0;
 		return err->code;
 	}
+	if (s->direct)
+		TRY(sum_batch(s, o, err));
 	return 1;
 }
 
@@ -242,6 +316,8 @@ static int complete(struct image_sink *s, const struct write_call *c, struct out
 		return 0;
 	log_debug("pid %d: wrote %" PRIu64 " of %" PRIu64 " bytes of pages itself (%" PRId64 ")",
 		  s->target->pid, done, c->len, ret);
+	if (s->direct && ret == -EINVAL)
+		s->may_direct = DIRECT_NEVER;
 	for (size_t i = c->first; i < c->first + c->n; i++) {
 		struct mem_piece p = s->queue.data[i];
 		uint64_t skip = MIN(done, p.len);
@@ -251,13 +327,14 @@ static int complete(struct image_sink *s, const struct write_call *c, struct out
 		p.off += skip;
 		p.len -= skip;
 		if (p.len)
-			TRY(outside_copy(o, s->target, s->pages, &p, 1, err));
+			TRY(copy_piece(s, &p, o, err));
 	}
 	return 0;
 }
 
 int image_sink_wait(struct image_sink *s, struct outside *o, struct err *err)
 {
+	bool summed = s->direct;
 	size_t n = s->ncalls;
 
 	s->ncalls = 0;
@@ -266,7 +343,7 @@ int image_sink_wait(struct image_sink *s, struct outside *o, struct err *err)
 	for (size_t i = 0; i < n; i++)
 		TRY(complete(s, &s->calls[i], o, err));
 	for (size_t i = 0; i < n; i++)
-		moved(s, s->calls[i].first, s->calls[i].n);
+		moved(s, s->calls[i].first, s->calls[i].n, summed);
 	return 0;
 }
 
@@ -283,7 +360,7 @@ int image_sink_copy(struct image_sink *s, struct outside *o, struct err *err)
 	TRY(outside_copy(o, s->target, s->pages, &s->queue.data[s->sent], n, err));
 	s->sent = s->queue.len;
 	s->queued_bytes = 0;
-	moved(s, s->first, n);
+	moved(s, s->first, n, /* summed= */ false);
 	return 0;
 }
 
@@ -305,12 +382,19 @@ void image_sink_free(struct image_sink *s)
 	free(s);
 }
 
-struct image_sink *image_sink_new(struct target *t, struct pagemap_writer *w)
+uint64_t image_sink_direct_bytes(const struct image_sink *s)
+{
+	return s->direct_bytes;
+}
+
+struct image_sink *image_sink_new(struct target *t, struct pagemap_writer *w,
+				  enum direct_use direct)
 {
 	struct image_sink *s = xcalloc(1, sizeof(*s));
 
 	s->target = t;
 	s->writer = w;
 	s->pages = -EBADF;
+	s->may_direct = direct;
 	return s;
 }

@@ -9,7 +9,7 @@
 
 #define PAGE 4096u
 /* Stays in the CPU's cache between its filling and emptying. */
-#define BUF_PAGES 64u
+#define BUF_PAGES (OUTSIDE_BUF_LEN / PAGE)
 
 struct outside {
 	struct peeker peeker;
@@ -58,6 +58,20 @@ static int move(struct outside *o, struct err *err)
 			       len);
 	o->n = 0;
 	return 0;
+}
+
+int outside_read(struct outside *o, const struct target *t, uint64_t va, size_t len,
+		 const uint8_t **ret, struct err *err)
+{
+	int r;
+
+	for (o->n = 0; o->n < len / PAGE; o->n++)
+		o->pages[o->n] = (struct peek_page){.va = va + o->n * PAGE, .readable = true};
+	peeker_open(&o->peeker, t);
+	r = read_all(o, err);
+	peeker_close(&o->peeker);
+	*ret = o->buf;
+	return r;
 }
 
 static int copy_pieces(struct outside *o, const struct mem_piece *pieces, size_t n, struct err *err)

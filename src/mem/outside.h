@@ -16,5 +16,10 @@ struct outside;
 struct outside *outside_new(void);
 void outside_free(struct outside *o); /* accepts NULL */
 
+#define OUTSIDE_BUF_LEN (256u * 1024)
+
+/* Reads up to OUTSIDE_BUF_LEN bytes; *ret is good until the next use. */
+MUST_USE int outside_read(struct outside *o, const struct target *t, uint64_t va, size_t len,
+			  const uint8_t **ret, struct err *err);
 MUST_USE int outside_copy(struct outside *o, const struct target *t, int fd,
 			  const struct mem_piece *pieces, size_t n, struct err *err);

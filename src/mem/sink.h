@@ -10,6 +10,7 @@
 #pragma once
 
 #include "image/pages.h"
+#include "mem/direct.h"
 #include "mem/outside.h"
 #include "mem/run.h"
 #include "remote/target.h"
@@ -24,8 +25,12 @@
 
 struct image_sink;
 
-/* The leader of `t` is entered. The writer stays the caller's and must outlive the sink. */
-struct image_sink *image_sink_new(struct target *t, struct pagemap_writer *w);
+/*
+ * The leader of `t` is entered. The writer stays the caller's and must outlive the sink. direct:
+ * may what the target writes go past the page cache?
+ */
+struct image_sink *image_sink_new(struct target *t, struct pagemap_writer *w,
+				  enum direct_use direct);
 /* A running batch is waited for; what was lent is taken back. Accepts NULL. */
 void image_sink_free(struct image_sink *s);
 
@@ -43,5 +48,7 @@ MUST_USE int image_sink_lend(struct image_sink *s, struct err *err);
  */
 MUST_USE int image_sink_start(struct image_sink *s, struct outside *o, struct err *err);
 MUST_USE int image_sink_wait(struct image_sink *s, struct outside *o, struct err *err);
+/* How much has gone past the page cache. */
+uint64_t image_sink_direct_bytes(const struct image_sink *s);
 /* All is written: takes back what was lent. */
 MUST_USE int image_sink_finish(struct image_sink *s, struct err *err);

@@ -32,7 +32,7 @@ int stream_open(const struct stream_opts *o, struct stream **ret, struct err *er
 	}
 	if (o->shared->len)
 		s->from = cow_source_new(s->from, o->shared, &o->peers);
-	s->to = image_sink_new(o->target, s->writer);
+	s->to = image_sink_new(o->target, s->writer, o->direct);
 	*ret = s;
 	return 0;
 }
@@ -106,6 +106,7 @@ static int finish(struct stream *s, struct mem_stats *stats, struct err *err)
 {
 	uint64_t written = pagemap_pages_written(s->writer);
 
+	stats->direct_bytes += image_sink_direct_bytes(s->to);
 	TRY(image_sink_finish(s->to, err));
 	TRY(pagemap_close(TAKE_PTR(s->writer), err));
 	log_debug("pid %d: wrote %" PRIu64 " pages", s->target->pid, written);

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "mem/cow.h"
+#include "mem/direct.h"
 #include "mem/dump.h"
 #include "mem/outside.h"
 #include "mem/source.h"
@@ -21,6 +22,7 @@ struct stream_opts {
 	struct source_opts source;
 	const cow_run_vec *shared; /* see cow_source_new */
 	struct cow_peers peers;
+	enum direct_use direct;
 };
 
 struct stream;

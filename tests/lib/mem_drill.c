@@ -3,7 +3,9 @@
  * The memory engine on its own: freezes a tree, dumps its memory into a directory, builds a copy
  * of every task from it, and compares all pages, mappings and the sum of PSS. Then both go.
  *
- *	mem_drill PID DIR [--forge-vdso] [--keep]
+ *	mem_drill PID DIR [--forge-vdso] [--keep] [--direct]
+ *
+ * --direct: pages are written past the page cache wherever that is possible, with their checksums.
  *
  * Files are opened again by the names that /proc/PID/map_files shows; shared memory objects are
  * dumped and made again.
@@ -13,6 +15,7 @@
 #include "base/log.h"
 #include "base/parse.h"
 #include "image/inventory.h"
+#include "image/sums.h"
 #include "mem/dump.h"
 #include "mem/restore.h"
 #include "mem/shmem.h"
@@ -57,7 +60,7 @@ struct drill {
 	struct pool *pool;
 	struct mem_common *common;
 	struct arena *arena;
-	bool forge_vdso;
+	bool forge_vdso, direct;
 	int differences;
 };
 
@@ -143,7 +146,7 @@ static int exe_of(struct drill *d, const struct target *t, uint32_t *ret, struct
 
 static int dump_one(struct drill *d, struct target *t, struct mem *m, struct err *err)
 {
-	const struct mem_dump_opts opts = {.dir = &d->dir};
+	const struct mem_dump_opts opts = {.dir = &d->dir, .direct_always = d->direct};
 	struct mem_task task = {.target = t, .mem = m};
 	bool cow;
 
@@ -394,6 +397,18 @@ static void compare(struct drill *d)
 
 /* ------------------------------------------------------------------- main */
 
+/* The sums that were made while dumping are read again. */
+static int sums_turn(struct drill *d, struct err *err)
+{
+	if (!d->direct)
+		return 0;
+	printf("%" PRIu64 " bytes of pages past the page cache\n", d->dumped.direct_bytes);
+	TRY(img_sums_write(&d->dir, err));
+	img_sums_free(d->dir.sums);
+	d->dir.sums = img_sums_new();
+	return img_sums_read(&d->dir, err);
+}
+
 static int drill(struct drill *d, pid_t pid, struct err *err)
 {
 	const struct seize_opts opts = {.timeout_ms = 5000};
@@ -407,6 +422,7 @@ static int drill(struct drill *d, pid_t pid, struct err *err)
 	d->copies = xcalloc(d->tree.n, sizeof(*d->copies));
 	TRY(dump(d, err));
 	TRY(inventory_write_pre_dump(&d->dir, &chain, err));
+	TRY(sums_turn(d, err));
 	TRY(page_store_open(&d->dir, &d->store, err));
 	d->pool = pool_new(/* nthreads= */ 0);
 	TRY(mem_common_new(d->store, d->pool, &d->common, err));
@@ -415,6 +431,8 @@ static int drill(struct drill *d, pid_t pid, struct err *err)
 			      &d->rmems[i], err));
 		forge(d, d->rmems[i]);
 	}
+	if (d->direct)
+		TRY(page_store_verify(d->store, d->pool, err));
 	for (size_t i = 0; i < d->tree.n; i++)
 		TRY(remote_leave_all(d->tree.targets[i], err));
 	TRY(build_all(d, err));
@@ -435,9 +453,11 @@ int main(int argc, char **argv)
 	for (int i = 3; i < argc; i++) {
 		d.forge_vdso |= !strcmp(argv[i], "--forge-vdso");
 		keep |= !strcmp(argv[i], "--keep");
+		d.direct |= !strcmp(argv[i], "--direct");
 	}
 	(void)mkdir(argv[2], 0700);
 	d.dir.path = argv[2];
+	d.dir.sums = d.direct ? img_sums_new() : NULL;
 	d.dir.fd = d.dir.work_fd = open(argv[2], O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (drill(&d, pid, &err) < 0)
 		printf("FAILED: %s%s%s\n", err.text, err.hint[0] ? ": " : "", err.hint);

@@ -5,7 +5,7 @@
 A dump of a tree with an image of nearly every kind. In a copy of it one random bit of one file is
 flipped, for each file in turn, then for random ones (TORPOR_FLIPS of them, default 60;
 TORPOR_SEED for another sequence). Then, with --no-verify, sums stop nothing: a tree with
-a wrong bit in its memory is restored.
+a wrong bit in its memory is restored. At last the same with a chain, flipping bits of the parent.
 """
 
 import os
@@ -19,7 +19,7 @@ import time
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "lib"))
-from freeze import Skip, expect, kill_tree, read, reap, run, tree_of, wait_for  # noqa: E402
+from freeze import Skip, expect, kill_tree, reap, run, tree_of, wait_for  # noqa: E402
 
 FLIPS = int(os.environ.get("TORPOR_FLIPS", "60"))
 SEED = int(os.environ.get("TORPOR_SEED", str(time.time_ns() % 100000)))
@@ -65,14 +65,14 @@ class Flips:
 
     def must_be_refused(self, name):
         at, what = self.flip(name)
-        before = read("/proc/self/mountinfo"), sorted(os.listdir(self.t.dir))
+        before = sorted(os.listdir(self.t.dir))
         done = self.restore()
         expect(done.returncode == 1, f"{what}: exit status {done.returncode}\n{done.stderr}")
         expect(name in done.stderr, f"{what}: not named in: {done.stderr}")
         reap(set(tree_of(os.getpid())[1:]), limit=2)
         left = tree_of(os.getpid())[1:]
         expect(not left, f"{what}: left behind: {left}")
-        after = read("/proc/self/mountinfo"), sorted(os.listdir(self.t.dir))
+        after = sorted(os.listdir(self.t.dir))
         expect(after == before, f"{what}: {after} instead of {before}")
         if name.startswith("pages-"):
             page = at // 4096 * 4096
@@ -91,6 +91,53 @@ class Flips:
             kill_tree(pid)
 
 
+def flip_in_place(path, at):
+    with open(path, "r+b") as f:
+        f.seek(at)
+        byte = f.read(1)[0]
+        f.seek(at)
+        f.write(bytes([byte ^ 4]))
+
+
+def chain(t, chance):
+    """The parent's pages are compared, those that are used; its other images all."""
+    os.unlink(t.path("ready"))
+    for name in "fifo", "deleted", "large":
+        if os.path.exists(t.path(name)):
+            os.unlink(t.path(name))
+    program = t.start(t.path("target"))
+    wait_for("the target", lambda: os.path.exists(t.path("ready")))
+    parent, images = t.path("parent-images"), t.path("child-images")
+    for directory in parent, images:
+        os.mkdir(directory)
+    pids = tree_of(program.pid)
+    t.torpor.must("pre-dump", "-t", program.pid, "-D", parent, "-o", "dump.log")
+    t.torpor.must("dump", "-t", program.pid, "-D", images, "--prev-images-dir", "../parent-images",
+                  "-o", "dump.log")
+    expect(not reap(pids), "still there after the dump")
+    refused = 0
+    for name in sorted(n for n in os.listdir(parent) if n.endswith(".img")):
+        path = os.path.join(parent, name)
+        for _ in range(8 if name.startswith("pages-") else 1):
+            at = chance.randrange(os.path.getsize(path))
+            flip_in_place(path, at)
+            done = t.torpor.run("restore", "-d", "--leave-stopped", "-D", images)
+            what = f"parent's {name}, byte {at}"
+            if done.returncode == 0 and name.startswith("pages-"):
+                for pid in tree_of(os.getpid())[1:]:
+                    kill_tree(pid)
+            else:
+                expect(done.returncode == 1, f"{what}: exit status {done.returncode}")
+                expect(name in done.stderr and parent in done.stderr,
+                       f"{what}: not named in: {done.stderr}")
+                refused += name.startswith("pages-")
+            flip_in_place(path, at)
+    expect(refused, "no flip in the parent's pages was noticed")
+    t.torpor.restore(images)
+    os.kill(program.pid, signal.SIGUSR1)
+    program.must_end()
+
+
 def test(t):
     print(f"seed {SEED}")
     program = dump_target(t)
@@ -106,6 +153,7 @@ def test(t):
     t.torpor.restore(program.images)
     os.kill(program.pid, signal.SIGUSR1)
     program.must_end()
+    chain(t, flips.random)
 
 
 run(test)

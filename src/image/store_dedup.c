@@ -251,6 +251,8 @@ int page_store_dedup(struct page_store *s, uint64_t *ret_freed, struct err *err)
 	struct dedup d = {.s = s, .page_size = (uint64_t)getpagesize(), .err = err};
 	int r = load_all(&d);
 
+	if (s->no_parent.code)
+		log_warn("%s", s->no_parent.text);
 	if (r == 0)
 		r = sync_level0(&d);
 	if (r == 0)

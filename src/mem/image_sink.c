@@ -218,12 +218,12 @@ static int sum_batch(struct image_sink *s, struct outside *o, struct err *err)
 	return 0;
 }
 
-/* Buffers of ours aren't aligned. */
+/* Buffers of ours aren't aligned. sums: see outside_copy. */
 static int copy_piece(struct image_sink *s, const struct mem_piece *p, struct outside *o,
-		      struct err *err)
+		      struct pagemap_writer *sums, struct err *err)
 {
 	set_direct(s, false);
-	return outside_copy(o, s->target, s->pages, p, 1, err);
+	return outside_copy(o, s->target, s->pages, p, 1, sums, err);
 }
 
 /* ------------------------------------------------------- the target's way */
@@ -288,10 +288,10 @@ static uint64_t fill_batch(struct image_sink *s)
 int image_sink_start(struct image_sink *s, struct outside *o, struct err *err)
 {
 	while (s->sent < s->queue.len && !s->queue.data[s->sent].readable) {
-		TRY(copy_piece(s, &s->queue.data[s->sent], o, err));
+		TRY(copy_piece(s, &s->queue.data[s->sent], o, s->writer, err));
 		s->queued_bytes -= s->queue.data[s->sent].len;
 		s->sent++;
-		moved(s, s->sent - 1, 1, /* summed= */ false);
+		moved(s, s->sent - 1, 1, /* summed= */ true);
 	}
 	if (s->sent == s->queue.len)
 		return 0;
@@ -327,7 +327,7 @@ static int complete(struct image_sink *s, const struct write_call *c, struct out
 		p.off += skip;
 		p.len -= skip;
 		if (p.len)
-			TRY(copy_piece(s, &p, o, err));
+			TRY(copy_piece(s, &p, o, NULL, err));
 	}
 	return 0;
 }
@@ -357,10 +357,10 @@ int image_sink_copy(struct image_sink *s, struct outside *o, struct err *err)
 		return 0;
 	s->pages = pagemap_pages_fd(s->writer, err);
 	TRY(s->pages);
-	TRY(outside_copy(o, s->target, s->pages, &s->queue.data[s->sent], n, err));
+	TRY(outside_copy(o, s->target, s->pages, &s->queue.data[s->sent], n, s->writer, err));
 	s->sent = s->queue.len;
 	s->queued_bytes = 0;
-	moved(s, s->first, n, /* summed= */ false);
+	moved(s, s->first, n, /* summed= */ true);
 	return 0;
 }
 

@@ -5,6 +5,7 @@
 #include "base/arena.h"
 #include "base/auto.h"
 #include "base/io.h"
+#include "image/page_sums.h"
 #include "mem/peek.h"
 
 #define PAGE 4096u
@@ -14,6 +15,7 @@
 struct outside {
 	struct peeker peeker;
 	int fd;
+	struct pagemap_writer *sums;	   /* NULL: nobody wants them from us */
 	struct peek_page pages[BUF_PAGES]; /* what is side by side in the file */
 	size_t n;
 	uint64_t off;
@@ -43,6 +45,16 @@ static int read_all(struct outside *o, struct err *err)
 	return 0;
 }
 
+/* While the bytes are in the CPU's cache: there is no cheaper moment. */
+static void put_sums(struct outside *o)
+{
+	uint32_t sums[BUF_PAGES];
+
+	for (size_t i = 0; i < o->n; i++)
+		sums[i] = page_sum(o->buf + i * PAGE);
+	pagemap_wrote_summed(o->sums, o->off, sums, o->n);
+}
+
 static int move(struct outside *o, struct err *err)
 {
 	const struct target *t = o->peeker.target;
@@ -56,6 +68,8 @@ static int move(struct outside *o, struct err *err)
 	if (r < 0)
 		return err_sys(err, r, "pid %d (%s): writing %zu bytes of pages", t->pid, t->comm,
 			       len);
+	if (o->sums)
+		put_sums(o);
 	o->n = 0;
 	return 0;
 }
@@ -92,12 +106,13 @@ static int copy_pieces(struct outside *o, const struct mem_piece *pieces, size_t
 }
 
 int outside_copy(struct outside *o, const struct target *t, int fd, const struct mem_piece *pieces,
-		 size_t n, struct err *err)
+		 size_t n, struct pagemap_writer *sums, struct err *err)
 {
 	int r;
 
 	peeker_open(&o->peeker, t);
 	o->fd = fd;
+	o->sums = sums;
 	o->n = 0;
 	r = copy_pieces(o, pieces, n, err);
 	peeker_close(&o->peeker);

@@ -2,6 +2,7 @@
 /* Copies memory of a target into a file from outside, through one buffer of fixed size. */
 #pragma once
 
+#include "image/pages.h"
 #include "remote/target.h"
 
 /* A piece of memory and its place in the file. */
@@ -21,5 +22,7 @@ void outside_free(struct outside *o); /* accepts NULL */
 /* Reads up to OUTSIDE_BUF_LEN bytes; *ret is good until the next use. */
 MUST_USE int outside_read(struct outside *o, const struct target *t, uint64_t va, size_t len,
 			  const uint8_t **ret, struct err *err);
+/* `sums`: whose pages file `fd` is, to be told of the pages with their checksums; or NULL. */
 MUST_USE int outside_copy(struct outside *o, const struct target *t, int fd,
-			  const struct mem_piece *pieces, size_t n, struct err *err);
+			  const struct mem_piece *pieces, size_t n, struct pagemap_writer *sums,
+			  struct err *err);

@@ -234,7 +234,8 @@ void chain_select(struct chain *c, struct target **targets, size_t n)
 		bool known = false;
 
 		for (size_t i = 0; i < n && !known; i++)
-			known = chain_tracker(c, targets[i]) == *tr;
+			known = targets[i]->pid == (*tr)->pid &&
+				chain_tracker(c, targets[i]) == *tr;
 		if (known)
 			k->trackers.data[left++] = *tr;
 		else
@@ -246,21 +247,32 @@ void chain_select(struct chain *c, struct target **targets, size_t n)
 
 /* ------------------------------------------------------------------- end */
 
-void chain_keep(struct chain *c)
+static void start_keeper(struct keeper *k)
 {
-	struct keeper *k = &c->keeper;
 	struct err why = ERR_INIT;
 
 	if (!k->trackers.len)
 		return;
+	if (keeper_start(k, &why) < 0)
+		log_warn("the next dump will be a full one: %s", why.text);
+	else if (k->pid)
+		log_info("keeper %d: %zu processes, by %s, since run %s", k->pid, k->trackers.len,
+			 tracker_name(k->kind), k->run_id);
+}
+
+void chain_keep(struct chain *c)
+{
+	struct keeper *k = &c->keeper;
+
 	k->root = c->o->pid;
 	k->kind = c->kind;
 	memcpy(k->run_id, c->self.run_id, sizeof(k->run_id));
-	if (keeper_start(k, &why) < 0)
-		log_warn("the next dump will be a full one: %s", why.text);
-	else
-		log_info("keeper %d: %zu processes, by %s, since run %s", k->pid, k->trackers.len,
-			 tracker_name(k->kind), k->run_id);
+	start_keeper(k);
+}
+
+void chain_put_back(struct chain *c)
+{
+	start_keeper(&c->keeper);
 }
 
 void chain_done(struct chain *c)

@@ -40,4 +40,6 @@ void chain_add_tracker(struct chain *c, struct tracker *tr);
 void chain_select(struct chain *c, struct target **targets, size_t n);
 /* The images are complete: a keeper holds the trackers from here on. A failure is a warning. */
 void chain_keep(struct chain *c);
+/* Nothing has been done with the trackers: things are as they were before chain_begin(). */
+void chain_put_back(struct chain *c);
 void chain_done(struct chain *c);

@@ -50,6 +50,7 @@ struct dump {
 	struct tasks *props;
 	struct mem_stats mem_stats;
 	bool used_cow;
+	bool touched_trackers;
 	uint64_t start_us, frozen_us, released_us, memdump_us;
 };
 
@@ -185,6 +186,7 @@ static int write_memory(struct dump *d, struct err *err)
 	auto_free struct mem_task *tasks = xcalloc(d->ntasks, sizeof(*tasks));
 	uint64_t start = stats_now_us();
 
+	d->touched_trackers = true;
 	for (size_t i = 0; i < d->ntasks; i++) {
 		struct dump_task *t = &d->tasks[i];
 
@@ -361,6 +363,10 @@ int engine_dump(const struct options *o, const struct img_dir *dir, struct err *
 		ret = run_dump(&d, err);
 	if (release(&d, TREE_RUN, &later) < 0)
 		log_warn("letting the tree run again: %s", later.text);
+	if (ret == DUMP_SCRIPT_FAILED && tracks_on(&d))
+		chain_keep(&d.chain); /* the images are complete */
+	else if (ret < 0 && !d.touched_trackers)
+		chain_put_back(&d.chain);
 	if (ret < 0 || o->leave_running)
 		files_dump_undo(d.files);
 	dump_done(&d);

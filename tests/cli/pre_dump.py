@@ -15,7 +15,7 @@ SOME = 100  # what the program writes at once
 NOISE = 1500  # what an interpreter writes besides
 
 PROGRAM = f"""
-import mmap, signal, struct, os
+import mmap, signal, socket, struct, os
 mem = mmap.mmap(-1, {PAGES} * 4096, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 mem.madvise(mmap.MADV_NOHUGEPAGE)
 want = list(range(1, {PAGES} + 1))
@@ -36,7 +36,12 @@ def write():
 def check():
     bad = [i for i, n in enumerate(want) if struct.unpack_from("Q", mem, i * 4096 + 8)[0] != n]
     say(f"bad {{bad[:5]}}" if bad else "good")
-todo = {{signal.SIGUSR1: write, signal.SIGUSR2: check}}
+sock = None
+def toggle():
+    global sock
+    sock = None if sock else socket.socketpair()
+    say("toggled")
+todo = {{signal.SIGUSR1: write, signal.SIGUSR2: check, signal.SIGHUP: toggle}}
 signal.pthread_sigmask(signal.SIG_BLOCK, todo)
 say("ready")
 while True:
@@ -139,6 +144,34 @@ def frozen_chain(t):
            f"--auto-dedup: {blocks} bytes are left of {before} of the first images")
     s.write()
     small("the last dump", s.run("dump", prev=3))
+    s.restore()
+    kill_tree(s.pid)
+
+
+def failing_dumps(t):
+    """A dump that is refused costs nothing of what is known; nor does a failing script after it."""
+    s = Subject(t)
+    s.run("pre-dump")
+    os.kill(s.pid, signal.SIGHUP)
+    s.heard("toggled")
+    images = t.path("refused")
+    os.mkdir(images)
+    done = t.torpor.run("dump", "-t", s.pid, "-D", images, "--prev-images-dir", "../1")
+    expect(done.returncode == 1, f"a program with sockets was dumped: {done.stderr}")
+    os.kill(s.pid, signal.SIGHUP)
+    s.heard("toggled")
+    s.write()
+    small("after a refused dump", s.run("dump", "-R", "--track-mem", prev=1))
+    script = t.write("fails", "#!/bin/sh\n[ $CRTOOLS_SCRIPT_ACTION != post-dump ]\n", mode=0o755)
+    images = t.path(str(s.dirs + 1))
+    os.mkdir(images)
+    s.write()
+    done = t.torpor.run("dump", "-R", "--track-mem", "-t", s.pid, "-D", images,
+                        "--prev-images-dir", f"../{s.dirs}", "--action-script", script)
+    expect(done.returncode == 255, f"a failing script: {done.returncode} {done.stderr}")
+    s.dirs += 1
+    s.write()
+    small("after a failing script", s.run("dump", prev=s.dirs))
     s.restore()
     kill_tree(s.pid)
 
@@ -269,7 +302,7 @@ def test(t):
     if "doesn't tell which pages are written" in done.stderr:
         raise Skip("this kernel doesn't tell which pages are written")
     kill_tree(probe.pid)
-    for part in (chain, frozen_chain, broken, options, odd_ones):
+    for part in (chain, frozen_chain, failing_dumps, broken, options, odd_ones):
         part(t)
         for name in os.listdir(t.dir):
             if name.isdigit():

@@ -32,7 +32,7 @@
 #endif
 
 #define PAGE	    4096u
-#define CHUNK_PAGES 1024u
+#define CHUNK_PAGES 256u
 #define CHUNK	    (CHUNK_PAGES * PAGE)
 #define BUF_LEN	    (64u * 1024)
 #define RANGES_MAX  16384 /* of all files */

@@ -43,6 +43,7 @@
 #include "base/log.h"
 #include "kernel/proc.h"
 #include "kernel/uapi/pagemap.h"
+#include "kernel/uapi/procmap.h"
 #include "kernel/uapi/userfaultfd.h"
 #include "mem/track_kinds.h"
 #include "remote/pass_fd.h"
@@ -201,11 +202,65 @@ static bool is_text(const struct vma *v)
 	return vma_is(v, VMA_FILE_PRIVATE) && v->prot & PROT_EXEC && !(v->prot & PROT_WRITE);
 }
 
-/* EBUSY is for the caller. Any other failure: the mapping is gone, or became another. */
-static int arm_one(struct tracker *tr, int pagemap, const struct vma *v, uint8_t *ret_state)
+/* What arming looks at. */
+struct arming {
+	int pagemap, maps;
+	const struct vma *vmas;
+	size_t n;
+};
+
+/* Where a private anonymous mapping around this address begins and ends now; false: there is none.
+ */
+static bool look_up(const struct arming *a, uint64_t va, struct procmap_query *ret)
 {
-	int known = check_registered(pagemap, v->start, v->end);
-	int r = do_register(tr->uffd, v->start, v->end);
+	*ret = (struct procmap_query){.size = sizeof(*ret), .query_addr = va};
+	return ioctl(a->maps, PROCMAP_QUERY, ret) == 0 &&
+	       !(ret->vma_flags & (PROCMAP_QUERY_VMA_SHARED | PROCMAP_QUERY_FILE_BACKED));
+}
+
+/* Up to where a mapping of the list may reach without being in the way of the next one. */
+static uint64_t room_above(const struct arming *a, size_t i)
+{
+	return i + 1 < a->n ? a->vmas[i + 1].start : UINT64_MAX;
+}
+
+static uint64_t room_below(const struct arming *a, size_t i)
+{
+	return i ? a->vmas[i - 1].end : 0;
+}
+
+/*
+ * To register a part of a mapping is to split it, and the program's own mremap() of all of it would
+ * fail then. A program that runs may have let it grow since the list was made: so it is registered
+ * as it is now, and if it grew just then, too, the rest after that. The kernel makes one mapping of
+ * both again. (Without PROCMAP_QUERY this isn't seen, until the next round.)
+ */
+static int register_whole(const struct tracker *tr, const struct arming *a, size_t i)
+{
+	const struct vma *v = &a->vmas[i];
+	uint64_t start = v->start, end = v->end;
+	struct procmap_query q;
+
+	if (!vma_is(v, VMA_ANON_PRIVATE))
+		return do_register(tr->uffd, start, end);
+	if (look_up(a, v->start, &q) && q.vma_start <= v->start) {
+		start = MAX(q.vma_start, room_below(a, i));
+		end = MAX(end, MIN(q.vma_end, room_above(a, i)));
+	}
+	TRY(do_register(tr->uffd, start, end));
+	if (look_up(a, end, &q) && q.vma_start == end && end < room_above(a, i))
+		(void)do_register(tr->uffd, end, MIN(q.vma_end, room_above(a, i)));
+	if (look_up(a, start - 1, &q) && q.vma_end == start && start > room_below(a, i))
+		(void)do_register(tr->uffd, MAX(q.vma_start, room_below(a, i)), start);
+	return 0;
+}
+
+/* EBUSY is for the caller. Any other failure: the mapping is gone, or became another. */
+static int arm_one(struct tracker *tr, const struct arming *a, size_t i, uint8_t *ret_state)
+{
+	const struct vma *v = &a->vmas[i];
+	int known = check_registered(a->pagemap, v->start, v->end);
+	int r = register_whole(tr, a, i);
 
 	if (r < 0)
 		*ret_state = TRACK_OFF;
@@ -225,12 +280,15 @@ static int arm(struct tracker *tr, const struct vma *vmas, size_t n, uint8_t *st
 	       struct err *err)
 {
 	char path[64];
-	auto_close int pagemap = -EBADF;
+	auto_close int pagemap = -EBADF, maps = -EBADF;
 	const struct vma *foreign = NULL;
+	struct arming a = {.vmas = vmas, .n = n};
 	size_t nforeign = 0;
 
+	snprintf(path, sizeof(path), "/proc/%d/maps", tr->pid);
+	a.maps = maps = open(path, O_RDONLY | O_CLOEXEC);
 	snprintf(path, sizeof(path), "/proc/%d/pagemap", tr->pid);
-	pagemap = open(path, O_RDONLY | O_CLOEXEC);
+	a.pagemap = pagemap = open(path, O_RDONLY | O_CLOEXEC);
 	if (proc_is_gone(-errno) && pagemap < 0)
 		return err_gone(err, "pid %d: died", tr->pid);
 	if (pagemap < 0)
@@ -239,7 +297,7 @@ static int arm(struct tracker *tr, const struct vma *vmas, size_t n, uint8_t *st
 		states[i] = TRACK_OFF;
 		if (!vma_is_trackable(&vmas[i]) || is_text(&vmas[i]))
 			continue;
-		if (arm_one(tr, pagemap, &vmas[i], &states[i]) != -EBUSY)
+		if (arm_one(tr, &a, i, &states[i]) != -EBUSY)
 			continue;
 		if (!nforeign++)
 			foreign = &vmas[i];

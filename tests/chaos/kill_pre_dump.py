@@ -37,13 +37,14 @@ class Chain:
     def begin(self):
         shutil.rmtree(self.t.path(f"chain-{self.number}"), ignore_errors=True)
         self.number += 1
-        self.level = 0
+        self.level = self.complete = 0
 
     def words(self, verb, *more):
-        """On top of the last level, whatever became of it."""
+        """On top of the last level, whatever became of it, or of the last one that is complete."""
         self.level += 1
         os.makedirs(self.images(self.level))
-        previous = ["--prev-images-dir", f"../{self.level - 1}"] if self.level > 1 else []
+        last = self.killer.random.choice((self.level - 1, self.complete))
+        previous = ["--prev-images-dir", f"../{last}"] if last else []
         return [verb, "-t", self.storm.pid, "-D", self.images(self.level), "-v4", "-o", "dump.log",
                 "--track-mem", *previous, *more]
 
@@ -52,6 +53,7 @@ class Chain:
         for verb in (["pre-dump"], ["dump", "--leave-running"]) * 2:
             begin = time.monotonic()
             self.t.torpor.must(*self.words(*verb))
+            self.complete = self.level
             longest = max(longest, time.monotonic() - begin)
         return longest
 
@@ -61,13 +63,15 @@ class Chain:
         popen = subprocess.Popen([self.t.torpor.binary, *map(str, words)],
                                  stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                  stderr=subprocess.DEVNULL, start_new_session=True)
-        time.sleep(self.killer.random.uniform(0, 1.2 * longest))
+        time.sleep(self.killer.random.uniform(0, 2 * longest))
         if popen.poll() is None:
             popen.kill()
         status = popen.wait()
         when = f"chain {self.number} level {self.level} ({' '.join(verb)}, status {status})"
         expect(status in (0, -signal.SIGKILL), f"{when}: {self.errors()}")
         self.counts["killed" if status else "finished"] += 1
+        if status == 0:
+            self.complete = self.level
         self.check(when, status == 0)
 
     def errors(self):
@@ -99,7 +103,10 @@ class Chain:
         wait_for(f"torpor's children to end, {when}", gone, limit=10)
 
     def bring_back(self):
-        """The last dump, on top of whatever there is."""
+        """The last dump, on top of whatever there is; or of one more step that is well."""
+        if self.killer.random.randrange(2):
+            self.t.torpor.must(*self.words("pre-dump"))
+            self.complete = self.level
         words, pids = self.words("dump"), tree_of(self.storm.pid)
         self.t.torpor.must(*words)
         self.storm.await_gone(pids)

@@ -56,7 +56,10 @@ static void say_untracked(const struct target *t, const struct err *why)
 		 t->comm, why->text);
 }
 
-/* soft-dirty needs nothing of the process. */
+/*
+ * soft-dirty needs nothing of the process. For uffd-wp all its threads stand still: what another
+ * one forks in the meantime would have the descriptor (and our scratch area) forever.
+ */
 static int make_tracker(struct pre_dump *p, struct target *t, struct tracker **ret, struct err *err)
 {
 	struct err why = ERR_INIT;
@@ -65,7 +68,7 @@ static int make_tracker(struct pre_dump *p, struct target *t, struct tracker **r
 
 	if (p->chain.kind != TRACKER_UFFD_WP)
 		return tracker_attach(t, p->chain.kind, ret, err);
-	TRY(task_borrow(t, BORROW_LEADER, err));
+	TRY(task_borrow(t, BORROW_ALL, err));
 	r = remote_enter(target_leader(t), err);
 	if (r >= 0)
 		r = tracker_attach(t, p->chain.kind, ret, err);

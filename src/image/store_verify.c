@@ -26,6 +26,9 @@
 #define PAGE	 4096u
 #define JOB_LEN	 (8u << 20) /* bytes */
 #define READ_LEN (1u << 20)
+/* What is larger isn't kept mapped until it is restored: its page tables would take MiBs. */
+#define KEEP_LEN  (UINT64_C(6) << 30)
+#define TABLE_LEN (UINT64_C(2) << 20)
 
 struct verify;
 
@@ -42,6 +45,7 @@ struct verify {
 	size_t n;
 	struct page_sums_table *tables; /* one for each range */
 	VEC(struct verify_job) jobs;
+	bool forget; /* there is too much to keep it mapped */
 };
 
 /* ---------------------------------------------------------------- messages */
@@ -113,6 +117,15 @@ static int verify_part(const struct verify *v, size_t i, uint64_t off, uint64_t 
 	return 0;
 }
 
+/* From where the first page table begins: those that all pages of are dropped are freed. */
+static void forget(const struct store_range *r, uint64_t off, uint64_t len)
+{
+	uintptr_t all = (uintptr_t)r->image->pm->pages + r->off, from = all + off;
+	uintptr_t back = MAX(all, from / TABLE_LEN * TABLE_LEN);
+
+	(void)madvise((void *)back, from + len - back, MADV_DONTNEED);
+}
+
 static int run_job(void *arg, struct err *err)
 {
 	const struct verify_job *j = arg;
@@ -126,6 +139,8 @@ static int run_job(void *arg, struct err *err)
 		for (uint64_t at = 0; v->tables[i].sums && at < len; at += READ_LEN)
 			TRY(verify_part(v, i, r->off + skip + at, MIN(len - at, (uint64_t)READ_LEN),
 					err));
+		if (v->forget)
+			forget(r, skip, len);
 		left -= len;
 	}
 	return 0;
@@ -159,7 +174,11 @@ static void close_tables(struct verify *v)
 static void plan_jobs(struct verify *v)
 {
 	struct verify_job j = {.v = v};
+	uint64_t all = 0;
 
+	for (size_t i = 0; i < v->n; i++)
+		all += v->ranges[i].len;
+	v->forget = all > KEEP_LEN;
 	for (size_t i = 0; i < v->n; i++) {
 		for (uint64_t at = 0; at < v->ranges[i].len;) {
 			uint64_t n = MIN(v->ranges[i].len - at, JOB_LEN - j.len);

@@ -237,11 +237,28 @@ static void add_others(struct filler *fr, const struct fill *fills, size_t n)
 	}
 }
 
+/*
+ * UFFDIO_COPY of what isn't mapped yet goes page by page. And what has been copied isn't needed any
+ * more: the page tables of a large image would grow with its size. Newer kernels free those that
+ * all pages of are dropped by one call: it reaches back to where the first one's begin.
+ */
+static int copy_and_forget(const struct filler *fr, const struct work *w, struct err *err)
+{
+	uintptr_t all = (uintptr_t)w->fill->src, from = all + w->off;
+	uintptr_t back = MAX(all, from / HUGE_LEN * HUGE_LEN);
+	int r;
+
+	(void)madvise((void *)from, w->len, MADV_POPULATE_READ);
+	r = uffd_copy(fr, w, err);
+	(void)madvise((void *)back, from + w->len - back, MADV_DONTNEED);
+	return r;
+}
+
 static int do_one(const struct filler *fr, const struct work *w, struct err *err)
 {
 	switch (w->how) {
 	case BY_UFFD:
-		return uffd_copy(fr, w, err);
+		return copy_and_forget(fr, w, err);
 	case BY_WRITE:
 		return write_in(fr->t, w, err);
 	case BY_POKE:

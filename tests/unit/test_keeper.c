@@ -184,7 +184,8 @@ static void test_holds_nothing(void **state)
 	assert_true(proc_field_u64(status, "SigIgn", 16, &ignored));
 	assert_int_equal(blocked | caught | ignored, 0);
 	assert_true(proc_read_small(proc, "cmdline", cmdline, sizeof(cmdline)) > 0);
-	assert_non_null(strstr(cmdline, "torpor-keeper"));
+	/* As far as there is room for it. */
+	assert_true(!strncmp(cmdline, "torpor-keeper", MIN(strlen(cmdline), (size_t)13)));
 	munmap(mapped, 4096);
 	close(file);
 	close(inherited);

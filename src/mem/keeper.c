@@ -214,7 +214,7 @@ static void add_tracker(struct keeper *k, const struct keeper_task *t, int fd)
 	struct tracker *tr = xcalloc(1, sizeof(*tr));
 
 	*tr = (struct tracker){
-		.kind = k->kind, .pid = t->pid, .start_time = t->start_time, .uffd = fd};
+		.kind = k->kind, .pid = t->pid, .start_time = t->start_time, .fd = fd};
 	*vec_push(&k->trackers) = tr;
 }
 

@@ -226,14 +226,14 @@ static int collect_tasks(struct keeper *k, struct start *s, struct err *err)
 			continue;
 		if (pidfd >= 0)
 			s->polls[s->npolls].fd = pidfd;
-		r = pidfd < 0 ? pidfd : move_up(&tr->uffd);
+		r = pidfd < 0 ? pidfd : move_up(&tr->fd);
 		if (r >= 0)
 			r = move_up(&s->polls[s->npolls].fd);
 		if (r < 0)
 			return err_sys(err, r, "pid %d: a pidfd for its keeper", tr->pid);
 		s->polls[s->npolls].events = POLLIN;
 		s->state->tasks[s->npolls++] = (struct keeper_task){
-			.pid = tr->pid, .fd = tr->uffd, .start_time = tr->start_time};
+			.pid = tr->pid, .fd = tr->fd, .start_time = tr->start_time};
 	}
 	return 0;
 }

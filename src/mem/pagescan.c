@@ -48,7 +48,7 @@ bool pagescan_entry_wanted(uint64_t entry, enum pagescan_what what, uint64_t zer
 }
 
 /* A page that was only read is the zero page. */
-static uint64_t learn_zero_pfn(void)
+uint64_t pagescan_zero_pfn(void)
 {
 	auto_close int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 	volatile const char *p;
@@ -275,7 +275,7 @@ static int begin_old_kernel(struct pagescan *s)
 	s->vma = 0;
 	s->at = 0;
 	if (s->what == PAGESCAN_DATA)
-		s->zero_pfn = learn_zero_pfn();
+		s->zero_pfn = pagescan_zero_pfn();
 	return 0;
 }
 

@@ -66,5 +66,7 @@ MUST_USE int pagescan_init(struct pagescan *s, const struct target *t, enum page
 MUST_USE int pagescan_next(struct pagescan *s, struct pagescan_region *ret, struct err *err);
 void pagescan_done(struct pagescan *s);
 
+/* The frame of the zero page; 0: frames are hidden from us. */
+uint64_t pagescan_zero_pfn(void);
 /* Is a page with this pagemap entry wanted? (What older kernels get; for tests.) */
 bool pagescan_entry_wanted(uint64_t entry, enum pagescan_what what, uint64_t zero_pfn);

@@ -267,15 +267,17 @@ static int copy_notes(struct copier *c, const vma_vec *vmas, const struct notes 
 
 /* Borrowed: notes what was written and restarts the tracker. */
 static int note_and_restart(struct copier *c, struct tracker *tr, const vma_vec *vmas,
-			    const struct source_opts *so, struct notes *notes, struct err *err)
+			    uint8_t *states, const struct source_opts *so, struct notes *notes,
+			    struct err *err)
 {
+	TRY(tracker_arm(tr, vmas->data, vmas->len, states, err));
 	TRY(take_notes(c, vmas, so, notes, err));
 	return tracker_restart(tr, err);
 }
 
 static int copy_stopping(struct copier *c, struct target *t, struct tracker *tr,
-			 const vma_vec *vmas, const struct source_opts *so, uint64_t *stopped_us,
-			 struct err *err)
+			 const vma_vec *vmas, uint8_t *states, const struct source_opts *so,
+			 uint64_t *stopped_us, struct err *err)
 {
 	struct notes notes = {0};
 	struct err why = ERR_INIT;
@@ -288,7 +290,7 @@ static int copy_stopping(struct copier *c, struct target *t, struct tracker *tr,
 	}
 	if (r < 0)
 		return err_gone(err, "%s", why.text);
-	r = note_and_restart(c, tr, vmas, so, &notes, err);
+	r = note_and_restart(c, tr, vmas, states, so, &notes, err);
 	if (task_return(t, stopped_us, &why) < 0 && r >= 0) {
 		*err = why;
 		r = why.code;
@@ -305,6 +307,7 @@ struct copy_job {
 	struct target *target;
 	struct tracker *tracker;
 	const vma_vec *vmas;
+	uint8_t *states;
 	struct mem_stats *stats;
 	uint64_t *stopped_us;
 };
@@ -313,7 +316,8 @@ static int copy_all(const struct copy_job *j, struct copier *c, const struct sou
 		    struct err *err)
 {
 	if (so->tracker == TRACKER_SOFT_DIRTY)
-		return copy_stopping(c, j->target, j->tracker, j->vmas, so, j->stopped_us, err);
+		return copy_stopping(c, j->target, j->tracker, j->vmas, j->states, so,
+				     j->stopped_us, err);
 	return copy_space(c, j->vmas->data, j->vmas->len, so, err);
 }
 
@@ -387,11 +391,12 @@ int running_write(const struct running_opts *o, size_t task, struct tracker *tra
 	auto_free uint8_t *states = xcalloc(vmas->len + 1, 1);
 	struct source_opts so = {.states = states, .restart = true};
 	struct target *t = o->tasks[task];
-	const struct copy_job j = {o, task, t, tracker, vmas, stats, stopped_us};
+	const struct copy_job j = {o, task, t, tracker, vmas, states, stats, stopped_us};
 
 	if (tracker) {
 		so.tracker = tracker->kind;
-		TRY(tracker_arm(tracker, vmas->data, vmas->len, states, err));
+		if (so.tracker != TRACKER_SOFT_DIRTY) /* that one when it stands still */
+			TRY(tracker_arm(tracker, vmas->data, vmas->len, states, err));
 	}
 	if (o->parent)
 		TRY(page_store_map(o->parent, IMG_PAGEMAP, (uint64_t)t->vpid, /* optional= */ true,

@@ -69,7 +69,7 @@ int tracker_attach(struct target *t, enum tracker_kind kind, struct tracker **re
 		.kind = kind,
 		.pid = t->pid,
 		.start_time = st.start_time,
-		.uffd = -EBADF,
+		.fd = -EBADF,
 		.is_new = true,
 	};
 	r = kinds[kind].ops->attach(t, tr, err);
@@ -85,7 +85,8 @@ void tracker_free(struct tracker *tr)
 {
 	if (!tr)
 		return;
-	fd_close(tr->uffd);
+	fd_close(tr->fd);
+	vec_done(&tr->armed);
 	free(tr);
 }
 

@@ -11,6 +11,7 @@
  */
 #pragma once
 
+#include "base/vec.h"
 #include "mem/pagescan.h"
 #include "mem/vma.h"
 #include "remote/target.h"
@@ -30,13 +31,18 @@ enum tracker_kind tracker_best(void);
 /* How its pages are looked at; protect: a new round begins (soft-dirty: by tracker_restart()). */
 enum pagescan_mode tracker_scan_mode(enum tracker_kind kind, bool protect);
 
+struct track_range {
+	uint64_t start, end;
+};
+
 /* Tracks one address space. */
 struct tracker {
 	enum tracker_kind kind;
 	pid_t pid;
-	uint64_t start_time; /* field 22 of /proc/PID/stat: with the pid, whose it is */
-	int uffd;	     /* ours; uffd-wp only */
-	bool is_new;	     /* nothing is known yet: all pages count as written */
+	uint64_t start_time;	       /* field 22 of /proc/PID/stat: with the pid, whose it is */
+	int fd;			       /* the userfaultfd; soft-dirty: notes, see track_soft.c */
+	bool is_new;		       /* nothing is known yet: all pages count as written */
+	VEC(struct track_range) armed; /* soft-dirty: by the last tracker_arm() */
 };
 
 /*
@@ -65,12 +71,13 @@ bool vma_is_trackable(const struct vma *v);
  * Brings mappings that aren't tracked yet under the tracker and says what holds for each in
  * states[i]. The target may run: a mapping that is gone is TRACK_OFF. Mappings with a userfaultfd
  * of the target's own are TRACK_OFF, with a warning in the log that names them. A scan with
- * PAGESCAN_PROTECT has to leave out those that are TRACK_OFF.
+ * PAGESCAN_PROTECT has to leave out those that are TRACK_OFF. soft-dirty: the target stands still
+ * from here to tracker_restart().
  */
 MUST_USE int tracker_arm(struct tracker *tr, const struct vma *vmas, size_t n, uint8_t *states,
 			 struct err *err);
 /*
  * soft-dirty only (nothing for uffd-wp, where the scan itself does it page by page): forgets what
- * was written. The target stands still since the scan.
+ * was written. The target stands still since tracker_arm(), which was told of all its mappings.
  */
 MUST_USE int tracker_restart(struct tracker *tr, struct err *err);

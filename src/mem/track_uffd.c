@@ -180,10 +180,10 @@ static int attach(struct target *t, struct tracker *tr, struct err *err)
 {
 	int r;
 
-	tr->uffd = target_make_fd(t, SYS_userfaultfd, FLAGS, err);
-	if (tr->uffd < 0)
-		return tr->uffd;
-	r = handshake(tr->uffd);
+	tr->fd = target_make_fd(t, SYS_userfaultfd, FLAGS, err);
+	if (tr->fd < 0)
+		return tr->fd;
+	r = handshake(tr->fd);
 	return r < 0 ? err_sys(err, r, "pid %d (%s): UFFDIO_API", t->pid, t->comm) : 0;
 }
 
@@ -192,7 +192,7 @@ static int attach(struct target *t, struct tracker *tr, struct err *err)
 
 static bool is_stale(const struct tracker *tr)
 {
-	return unprotect(tr->uffd, LAST_PAGE, LAST_PAGE + PAGE) == -ESRCH;
+	return unprotect(tr->fd, LAST_PAGE, LAST_PAGE + PAGE) == -ESRCH;
 }
 
 /* -------------------------------------------------------------------- arm */
@@ -242,16 +242,16 @@ static int register_whole(const struct tracker *tr, const struct arming *a, size
 	struct procmap_query q;
 
 	if (!vma_is(v, VMA_ANON_PRIVATE))
-		return do_register(tr->uffd, start, end);
+		return do_register(tr->fd, start, end);
 	if (look_up(a, v->start, &q) && q.vma_start <= v->start) {
 		start = MAX(q.vma_start, room_below(a, i));
 		end = MAX(end, MIN(q.vma_end, room_above(a, i)));
 	}
-	TRY(do_register(tr->uffd, start, end));
+	TRY(do_register(tr->fd, start, end));
 	if (look_up(a, end, &q) && q.vma_start == end && end < room_above(a, i))
-		(void)do_register(tr->uffd, end, MIN(q.vma_end, room_above(a, i)));
+		(void)do_register(tr->fd, end, MIN(q.vma_end, room_above(a, i)));
 	if (look_up(a, start - 1, &q) && q.vma_end == start && start > room_below(a, i))
-		(void)do_register(tr->uffd, MAX(q.vma_start, room_below(a, i)), start);
+		(void)do_register(tr->fd, MAX(q.vma_start, room_below(a, i)), start);
 	return 0;
 }
 

@@ -60,7 +60,7 @@ static void add(struct keeper *k, pid_t pid, int fd)
 
 	assert_non_null(tr);
 	*tr = (struct tracker){
-		.kind = k->kind, .pid = pid, .start_time = start_time(pid), .uffd = fd};
+		.kind = k->kind, .pid = pid, .start_time = start_time(pid), .fd = fd};
 	*vec_push(&k->trackers) = tr;
 }
 
@@ -110,9 +110,9 @@ static void test_start_and_find(void **state)
 	assert_int_equal(found.trackers.data[0]->pid, root);
 	assert_false(found.trackers.data[0]->is_new);
 	/* It is the very same file. */
-	assert_int_equal(read(found.trackers.data[0]->uffd, &count, 8), 8);
+	assert_int_equal(read(found.trackers.data[0]->fd, &count, 8), 8);
 	assert_int_equal(count, 7);
-	assert_true(found.trackers.data[1]->uffd < 0);
+	assert_true(found.trackers.data[1]->fd < 0);
 	keeper_done(&found);
 	/* By any of its tasks. */
 	assert_int_equal(keeper_find(other, &found, &err), 1);

@@ -105,6 +105,7 @@ static void protect(size_t at, size_t n)
 		set_writable(at, n, prot == RW);
 }
 
+/* To anywhere, or from one page table to another: the kernel does these in different ways. */
 static void move(size_t at, size_t n)
 {
 	size_t to = pick(NPAGES - n);
@@ -119,6 +120,20 @@ static void move(size_t at, size_t n)
 	else
 		map_fresh(to, n); /* may be unmapped by now */
 	map_fresh(at, n);
+}
+
+static void move_table(void)
+{
+	size_t n = 512, from = pick(NPAGES / n) * n, to = pick(NPAGES / n) * n;
+
+	if (from == to)
+		return;
+	if (mremap(ARENA + from * PAGE, n * PAGE, n * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED,
+		   ARENA + to * PAGE) != MAP_FAILED)
+		memcpy(is_writable + to, is_writable + from, n);
+	else
+		map_fresh(to, n); /* may be unmapped by now */
+	map_fresh(from, n);
 }
 
 static void one_op(int memfd)
@@ -143,7 +158,10 @@ static void one_op(int memfd)
 		protect(at, n);
 		break;
 	case 5:
-		move(at, n);
+		if (pick(3))
+			move(at, n);
+		else
+			move_table();
 		break;
 	case 6:
 		if (!pick(8))
@@ -282,8 +300,11 @@ static void scan(struct model *m, const struct vma *vmas, size_t n, enum track_s
 static void stand_still(bool yes)
 {
 	atomic_store(&control->pause, yes);
-	while (atomic_load(&control->paused) != yes)
+	for (int i = 0; atomic_load(&control->paused) != yes; i++) {
+		if (i == 1000000)
+			fail_msg("the other process doesn't answer");
 		usleep(20);
+	}
 }
 
 /* With soft-dirty the process has to stand still while a round begins. */
@@ -360,7 +381,7 @@ static void test_random(void **state)
 	m->target = (struct target){.pid = pid, .proc = open(path, O_PATH | O_CLOEXEC)};
 	m->mem = openat(m->target.proc, "mem", O_RDONLY | O_CLOEXEC);
 	end = now() + (seconds ? atoi(seconds) : 2);
-	while (now() < end) {
+	while (now() < end || checks < 8) {
 		bool seen[NPAGES] = {0};
 
 		for (size_t i = pick(4); i > 0; i--, rounds++) {
@@ -379,7 +400,7 @@ static void test_random(void **state)
 	}
 	print_message("# %d rounds, %d comparisons, %lu operations; %lu pages copied, %lu clean\n",
 		      rounds, checks, atomic_load(&control->ops), m->copied, m->clean);
-	assert_true(checks > 5 && m->clean > 1000);
+	assert_true(kind == TRACKER_SOFT_DIRTY || m->clean > 1000);
 	close(m->mem);
 	close(m->target.proc);
 	tracker_free(m->tracker);
@@ -476,8 +497,8 @@ static void attach_to(void (*fn)(void))
 	assert_int_equal(attach(pid, &tr), 0);
 	assert_int_equal(tr->pid, pid);
 	assert_true(tr->is_new);
-	assert_true(tr->uffd >= 3);
-	assert_true(fcntl(tr->uffd, F_GETFD) & FD_CLOEXEC);
+	assert_true(tr->fd >= 3);
+	assert_true(fcntl(tr->fd, F_GETFD) & FD_CLOEXEC);
 	assert_int_equal(count_fds(pid), fds);
 	assert_false(tracker_is_stale(tr));
 	assert_int_equal(tracker_arm(tr, &v, 1, &st, &err), 0);

@@ -121,16 +121,22 @@ static void be_victim(void)
 {
 	const struct sigaction on = {.sa_handler = on_signal};
 	char *memory = map(PAGES * PAGE);
+	size_t churn = PAGES / 8;
 	uint32_t *generations = calloc(PAGES, sizeof(*generations));
 
+	/*
+	 * Most pages stay as they are, so that there is something to leave to a parent. They are in
+	 * another mapping: soft-dirty marks the whole of one that has been mapped to.
+	 */
+	mprotect(memory + churn * PAGE, PAGE, PROT_READ);
 	setsid();
 	sigaction(SIGUSR1, &on, NULL);
 	for (size_t i = 0; i < PAGES; i++)
-		fill_page((uint64_t *)(memory + i * PAGE), i, generations[i] = 1);
+		if (i != churn)
+			fill_page((uint64_t *)(memory + i * PAGE), i, generations[i] = 1);
 	write_file(READY, "");
 	for (;;) {
-		/* Most pages stay as they are, so that there is something to leave to a parent. */
-		size_t page = (size_t)random() % (PAGES / 8);
+		size_t page = (size_t)random() % churn;
 
 		if (random() % 8 == 0)
 			shuffle(memory, generations, page);

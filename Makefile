@@ -7,11 +7,12 @@ PREFIX ?= /usr/local
 MESON_FLAGS ?=
 TESTS ?=
 BENCH ?=
+VM ?=
 # Freezing somebody else's process takes root.
 SUDO := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo)
 export LC_ALL := C.UTF-8
 
-.PHONY: all demo test test-asan bench fuzz install lint lint-all check-headers format clean deps-build deps-test deps-bench
+.PHONY: all demo test test-asan test-vm bench fuzz install lint lint-all check-headers format clean deps-build deps-test deps-bench
 
 all: $(BUILD)/build.ninja
 	ninja -C $(BUILD)
@@ -40,6 +41,12 @@ test-asan: deps-build
 	$(MAKE) all BUILD=$(BUILD)-asan \
 		MESON_FLAGS="$(MESON_FLAGS) -Db_sanitize=address,undefined -Db_lundef=false"
 	tools/run_tests.py --unit-only $(BUILD)-asan
+
+# On another kernel, Debian's 6.1 (fetched with apt-get, not installed), in an emulated machine; takes
+# qemu-system-x86. VM='--kernel FILE --tracker NAME' tries another kernel.
+test-vm:
+	$(MAKE) all
+	tests/vm/run --build $(BUILD) $(VM)
 
 # Each command beside the plain kernel work of the same run; tables, and plots in $(BUILD)/bench.
 bench: deps-bench

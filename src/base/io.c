@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/resource.h>
 
 int io_read_full(int fd, void *buf, size_t len)
 {
@@ -153,4 +154,30 @@ int fd_dup_above(int fd, int floor)
 	int ret = fcntl(fd, F_DUPFD_CLOEXEC, floor < 3 ? 3 : floor);
 
 	return ret < 0 ? -errno : ret;
+}
+
+uint64_t fd_limit_raise(void)
+{
+	struct rlimit lim;
+	rlim_t soft;
+
+	if (getrlimit(RLIMIT_NOFILE, &lim) < 0)
+		return 1024;
+	soft = lim.rlim_cur;
+	lim.rlim_cur = lim.rlim_max;
+	return soft != lim.rlim_max && setrlimit(RLIMIT_NOFILE, &lim) < 0 ? soft : lim.rlim_max;
+}
+
+/* The lowest free number tells how many there are, as they are given away from below. */
+uint64_t fd_limit_left(void)
+{
+	struct rlimit lim;
+	int lowest = fd_dup_above(STDERR_FILENO, 3);
+
+	if (lowest < 0)
+		return lowest == -EMFILE ? 0 : 1024;
+	close(lowest);
+	if (getrlimit(RLIMIT_NOFILE, &lim) < 0 || lim.rlim_cur <= (rlim_t)lowest)
+		return 0;
+	return lim.rlim_cur - (rlim_t)lowest;
 }

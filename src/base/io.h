@@ -21,3 +21,7 @@ MUST_USE int io_write_file(int dirfd, const char *path, const char *text);
 MUST_USE int io_copy_range(int in, uint64_t in_off, int out, uint64_t out_off, uint64_t len);
 /* Duplicates with CLOEXEC at or above `floor` (3 or more). */
 MUST_USE int fd_dup_above(int fd, int floor);
+/* Raises our soft limit of open files to the hard one. Returns what holds then. */
+uint64_t fd_limit_raise(void);
+/* About how many descriptors can be opened still. */
+uint64_t fd_limit_left(void);

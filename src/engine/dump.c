@@ -8,6 +8,7 @@
 
 #include "base/arena.h"
 #include "base/auto.h"
+#include "base/io.h"
 #include "base/log.h"
 #include "engine/chain.h"
 #include "engine/dedup.h"
@@ -63,6 +64,7 @@ static int freeze(struct dump *d, struct err *err)
 		.freeze_cgroup = d->o->freeze_cgroup,
 	};
 
+	(void)fd_limit_raise(); /* each task takes some */
 	d->start_us = stats_now_us();
 	TRY(tree_seize(d->o->pid, &opts, &d->tree, err));
 	d->frozen_us = stats_now_us();

@@ -10,6 +10,7 @@
 #include "engine/engine.h"
 
 #include "base/auto.h"
+#include "base/io.h"
 #include "base/log.h"
 #include "engine/chain.h"
 #include "engine/dedup.h"
@@ -256,6 +257,7 @@ static int run_pre_dump(struct pre_dump *p, struct err *err)
 	TRY(chain_choose_tracker(p->o, &kind, err));
 	TRY(inventory_remove(p->dir, err));
 	TRY(chain_begin(&p->chain, p->o, p->dir, kind, err));
+	(void)fd_limit_raise(); /* each task takes some */
 	TRY(tree_list(p->o->pid, left_out, NULL, &p->tree, err));
 	task_borrow_share(p->tree.targets, p->tree.n);
 	for (size_t i = 0; i < p->tree.n; i++)

@@ -6,6 +6,7 @@
 #include "engine/restore.h"
 
 #include "base/auto.h"
+#include "base/io.h"
 #include "base/log.h"
 #include "engine/stats.h"
 #include "engine/timens.h"
@@ -15,7 +16,6 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -34,25 +34,12 @@ static uint32_t vpid_of(const struct restore *r, int node)
 
 /* ----------------------------------------------------------------- build */
 
-/* As many descriptors as may be: ours, and the tasks' until their own limit is set. */
-static rlim_t raise_nofile(void)
-{
-	struct rlimit lim;
-
-	if (getrlimit(RLIMIT_NOFILE, &lim) < 0)
-		return 1024;
-	lim.rlim_cur = lim.rlim_max;
-	if (setrlimit(RLIMIT_NOFILE, &lim) < 0)
-		log_warn("the limit of open files can't be raised to %llu: %s",
-			 (unsigned long long)lim.rlim_max, strerror(errno));
-	return lim.rlim_max;
-}
-
 static int start_build(struct restore *r, struct err *err)
 {
 	auto_free struct rmem **all = xcalloc(r->plan.ntasks, sizeof(*all));
 	struct build_opts opts = {.scratch_len = BUILD_SCRATCH_LEN};
-	rlim_t limit = raise_nofile();
+	/* Ours, and the tasks' until their own limit is set. */
+	uint64_t limit = fd_limit_raise();
 	uint64_t hole;
 	size_t n = 0;
 
@@ -64,9 +51,9 @@ static int start_build(struct restore *r, struct err *err)
 	TRY(rmem_find_hole(all, n, opts.scratch_len, &hole, err));
 	opts.scratch = raddr(hole);
 	opts.mailbox = MAX(rfiles_max_fd(r->files) + 1, MAILBOX_MIN);
-	if ((rlim_t)opts.mailbox >= limit)
+	if ((uint64_t)opts.mailbox >= limit)
 		opts.mailbox = rfiles_max_fd(r->files) + 1;
-	if ((rlim_t)opts.mailbox >= limit) {
+	if ((uint64_t)opts.mailbox >= limit) {
 		err_input(err, "the tree has descriptors up to %d, this machine allows %llu",
 			  rfiles_max_fd(r->files), (unsigned long long)limit);
 		return err_hint(err, "raise the limit of open files (ulimit -Hn) to %d",

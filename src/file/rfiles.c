@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The files of one restore: reading and checking the images, opening, installing. */
+#include "base/io.h"
 #include "base/log.h"
 #include "file/kind.h"
 #include "file/reg.h"
@@ -14,7 +15,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 
 /* The kernel's own limit of the nr_open sysctl is lower (INT_MAX / 8 rounded). */
 #define MAX_FD (1u << 28)
@@ -279,21 +279,10 @@ void rfiles_print_plan(const struct rfiles *f)
 
 /* ----------------------------------------------------------------- acting */
 
-/* Files shared by many tasks stay open until the last has them: the soft limit may be too low. */
-static void raise_nofile(void)
-{
-	struct rlimit lim;
-
-	if (getrlimit(RLIMIT_NOFILE, &lim) < 0 || lim.rlim_cur == lim.rlim_max)
-		return;
-	lim.rlim_cur = lim.rlim_max;
-	if (setrlimit(RLIMIT_NOFILE, &lim) < 0)
-		log_debug("the limit of open files stays as it is");
-}
-
 int rfiles_prepare(struct rfiles *f, struct err *err)
 {
-	raise_nofile();
+	/* Files shared by many tasks stay open until the last has them. */
+	(void)fd_limit_raise();
 	TRY(remaps_prepare(f, err));
 	for (size_t i = 0; i < file_nkinds; i++)
 		if (file_kinds[i]->prepare)

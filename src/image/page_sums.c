@@ -36,7 +36,7 @@
 #define CHUNK	    (CHUNK_PAGES * PAGE)
 #define BUF_LEN	    (64u * 1024)
 #define RANGES_MAX  16384 /* of all files */
-#define FILES_MAX   64	  /* ended, but not finished: each holds two descriptors */
+#define FILES_MAX   16	  /* ended, but not finished: each holds two descriptors */
 #define STACK_LEN   (256u * 1024)
 
 struct sum_range {

@@ -9,6 +9,7 @@
 #include "mem/dump.h"
 
 #include "base/auto.h"
+#include "base/io.h"
 #include "base/log.h"
 #include "base/pool.h"
 #include "mem/cow.h"
@@ -20,9 +21,11 @@
 
 /* Tasks that write by themselves at a time, whatever the number of CPUs. */
 #define RUNNING_MAX 8
-/* Tasks that are begun and not done: each holds some tens of KiB. */
-#define OPEN_MAX 64
-#define BUFS_MAX 16
+/* Tasks that are begun and not done: each holds some tens of KiB, and up to 8 descriptors. */
+#define OPEN_MAX  64
+#define TASK_FDS  8
+#define SPARE_FDS 64 /* for checksums, and other images */
+#define BUFS_MAX  16
 
 static uint64_t now_us(void)
 {
@@ -55,7 +58,7 @@ struct writing {
 	struct pool *pool;   /* NULL for a single task */
 
 	struct task_write *running[RUNNING_MAX]; /* a ring: the oldest at `oldest` */
-	size_t oldest, nrunning, max_running;
+	size_t oldest, nrunning, max_running, max_open;
 	size_t added; /* tasks that were begun */
 
 	pthread_mutex_t lock; /* of the rest: */
@@ -262,11 +265,11 @@ static void what_next(struct writing *w, struct todo *ret)
 
 	pthread_mutex_lock(&w->lock);
 	while (!w->failed && !w->back && !w->nrunning && w->jobs &&
-	       (w->added == w->n || w->jobs > OPEN_MAX / 2))
+	       (w->added == w->n || w->jobs > w->max_open / 2))
 		pthread_cond_wait(&w->news, &w->lock);
 	open = w->jobs + w->nback + w->nrunning;
 	*ret = (struct todo){
-		.room = open < OPEN_MAX ? OPEN_MAX - open : 0,
+		.room = open < w->max_open ? w->max_open - open : 0,
 		.failed = w->failed,
 		.idle = !w->jobs && !w->back,
 	};
@@ -347,8 +350,16 @@ static void add_up(struct writing *w)
 			 stats->direct_bytes);
 }
 
+static size_t max_open(void)
+{
+	uint64_t fds = fd_limit_left();
+
+	return fds < SPARE_FDS + TASK_FDS ? 1 : MIN((fds - SPARE_FDS) / TASK_FDS, OPEN_MAX);
+}
+
 static void writing_init(struct writing *w)
 {
+	w->max_open = max_open();
 	pthread_mutex_init(&w->lock, NULL);
 	pthread_cond_init(&w->news, NULL);
 	w->writes = xcalloc(w->n, sizeof(*w->writes));

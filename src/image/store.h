@@ -30,6 +30,7 @@ struct page_map {
 	size_t n;
 	uint64_t npages;
 	char name[IMG_NAME_MAX]; /* of the pagemap image, for messages */
+	bool dropped;		 /* page_map_drop: there are no pieces */
 };
 
 /*
@@ -51,6 +52,11 @@ bool page_store_knows_cow(const struct page_store *s);
  */
 MUST_USE int page_store_map(struct page_store *s, enum img_kind kind, uint64_t id, bool optional,
 			    const struct page_map **ret, struct err *err);
+/*
+ * Gives the memory of its pieces back; the next page_store_map makes them again. Any thread may do
+ * it whose map that is. Accepts NULL.
+ */
+void page_map_drop(const struct page_map *m);
 /* The piece that holds vaddr, or the first one behind it; n if none. */
 size_t page_map_find(const struct page_map *m, uint64_t vaddr);
 

@@ -209,7 +209,9 @@ static int make_map(struct page_store *s, struct store_image *im, struct err *er
 		vec_done(&w.pieces);
 		return r;
 	}
-	im->map = xcalloc(1, sizeof(*im->map));
+	if (!im->map)
+		im->map = xcalloc(1, sizeof(*im->map));
+	im->map->dropped = false;
 	if (w.pieces.len)
 		w.pieces.data = xrealloc(w.pieces.data, w.pieces.len, sizeof(*w.pieces.data));
 	im->map->pieces = w.pieces.data;
@@ -248,10 +250,22 @@ int page_store_map(struct page_store *s, enum img_kind kind, uint64_t id, bool o
 	TRY(store_image_get(s, 0, kind, id, &im, err));
 	if (!im->pm && !optional)
 		return absent(s, kind, id, err);
-	if (im->pm && !im->map)
+	if (im->pm && (!im->map || im->map->dropped))
 		TRY(make_map(s, im, err));
 	*ret = im->map;
 	return 0;
+}
+
+void page_map_drop(const struct page_map *m)
+{
+	struct page_map *map = (struct page_map *)m; /* const only for users of the store */
+
+	if (!map)
+		return;
+	free(map->pieces);
+	map->pieces = NULL;
+	map->n = 0;
+	map->dropped = true;
 }
 
 size_t page_map_find(const struct page_map *m, uint64_t vaddr)

@@ -168,6 +168,14 @@ static struct outside *take_buf(struct writing *w)
 	return o || failed ? o : outside_new();
 }
 
+static int end_task(struct task_write *t, struct err *err)
+{
+	int r = stream_close(TAKE_PTR(t->stream), &t->counted, err);
+
+	page_map_drop(t->opts.source.parent);
+	return r;
+}
+
 /* 1: the target should do it; 0: done. */
 static int copy_task(struct task_write *t, struct outside *buf, struct err *err)
 {
@@ -176,9 +184,7 @@ static int copy_task(struct task_write *t, struct outside *buf, struct err *err)
 	if (!t->stream)
 		TRY(stream_open(&t->opts, &t->stream, err));
 	r = stream_copy(t->stream, t->outside_only, buf, err);
-	if (r == 0)
-		r = stream_close(TAKE_PTR(t->stream), &t->counted, err);
-	return r;
+	return r ? r : end_task(t, err);
 }
 
 static int job(void *arg, struct err *err)
@@ -224,7 +230,7 @@ static int go_on(struct writing *w, struct task_write *t, struct err *err)
 
 	TRY(r);
 	if (r == 0)
-		return stream_close(TAKE_PTR(t->stream), &t->counted, err);
+		return end_task(t, err);
 	w->running[(w->oldest + w->nrunning++) % RUNNING_MAX] = t;
 	return 0;
 }

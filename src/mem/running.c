@@ -392,6 +392,7 @@ int running_write(const struct running_opts *o, size_t task, struct tracker *tra
 	struct source_opts so = {.states = states, .restart = true};
 	struct target *t = o->tasks[task];
 	const struct copy_job j = {o, task, t, tracker, vmas, states, stats, stopped_us};
+	int r;
 
 	if (tracker) {
 		so.tracker = tracker->kind;
@@ -401,5 +402,7 @@ int running_write(const struct running_opts *o, size_t task, struct tracker *tra
 	if (o->parent)
 		TRY(page_store_map(o->parent, IMG_PAGEMAP, (uint64_t)t->vpid, /* optional= */ true,
 				   &so.parent, err));
-	return write_images(&j, &so, err);
+	r = write_images(&j, &so, err);
+	page_map_drop(so.parent);
+	return r;
 }

@@ -271,6 +271,10 @@ static void a_full_dump_is_a_chain_of_one(void **state)
 	assert_int_equal(m->n, 2); /* what lies together is one piece */
 	assert_string_equal(m->name, "pagemap-1.img");
 	assert_ptr_equal(m, map_of(s, IMG_PAGEMAP, 1));
+	page_map_drop(m);
+	page_map_drop(NULL);
+	m = map_of(s, IMG_PAGEMAP, 1);
+	EXPECT(m, {10, 4, 0, 7}, {20, 512, 0, 8, true});
 	assert_int_equal(page_map_find(m, 0), 0);
 	assert_int_equal(page_map_find(m, 14 * PAGE), 1);
 	assert_int_equal(page_map_find(m, 1000 * PAGE), 2);

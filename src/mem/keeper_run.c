@@ -28,7 +28,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -205,17 +204,6 @@ static int move_up(int *fd)
 	return 0;
 }
 
-/* As many descriptors as we may have: two for each task. */
-static void raise_limit(size_t n)
-{
-	struct rlimit lim;
-
-	if (getrlimit(RLIMIT_NOFILE, &lim) < 0 || lim.rlim_cur >= n)
-		return;
-	lim.rlim_cur = MIN(lim.rlim_max, MAX(lim.rlim_cur, n));
-	(void)setrlimit(RLIMIT_NOFILE, &lim); /* or an open() tells */
-}
-
 static int collect_tasks(struct keeper *k, struct start *s, struct err *err)
 {
 	vec_foreach (t, &k->trackers) {
@@ -374,7 +362,7 @@ int keeper_start(struct keeper *k, struct err *err)
 
 	if (k->pid)
 		return err_bug(err, "keeper %d is running still", k->pid);
-	raise_limit(2 * n + 64);
+	(void)fd_limit_raise(); /* two for each task */
 	s.state = xcalloc(1, sizeof(*s.state) + n * sizeof(s.state->tasks[0]));
 	s.polls = xcalloc(n + 1, sizeof(*s.polls));
 	r = start(k, &s, err);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The pre-dump verb, top to bottom in run_pre_dump(). The tree runs; processes are stopped one at
- * a time, each by one thread, only to make what tracks them, and only where there is none yet.
+ * a time, only to make what tracks them, and only where there is none yet.
  *
  * Whatever fails: the tree is as it was, the trackers are gone (so that the next dump is a full
  * one), and there is no inventory. A process that can't be tracked or read is no failure: it is in
@@ -69,7 +69,7 @@ static int make_tracker(struct pre_dump *p, struct target *t, struct tracker **r
 
 	if (p->chain.kind != TRACKER_UFFD_WP)
 		return tracker_attach(t, p->chain.kind, ret, err);
-	TRY(task_borrow(t, BORROW_ALL, err));
+	TRY(task_borrow(t, /* to_enter= */ true, err));
 	r = remote_enter(target_leader(t), err);
 	if (r >= 0)
 		r = tracker_attach(t, p->chain.kind, ret, err);

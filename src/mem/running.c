@@ -281,7 +281,7 @@ static int copy_stopping(struct copier *c, struct target *t, struct tracker *tr,
 {
 	struct notes notes = {0};
 	struct err why = ERR_INIT;
-	int r = task_borrow(t, BORROW_ALL, &why);
+	int r = task_borrow(t, /* to_enter= */ false, &why);
 
 	if (r < 0 && why.kind != ERR_GONE) {
 		/* Its tracker goes on from where it was: what was unwritten then, is now. */

@@ -21,7 +21,12 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define PATIENCE_MS 1000
+#define VFORK_PATIENCE_MS 3
+#define D_PATIENCE_MS	  20
+#define PATIENCE_MS	  1000
+/* Who is in vfork() now isn't in a moment, mostly. */
+#define ATTEMPTS 10
+#define PAUSE_MS 20
 /* Threads that are made while others are being stopped: looked for again so many times. */
 #define ROUNDS_MAX 100
 
@@ -33,6 +38,23 @@ static uint64_t now_us(void)
 	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }
 
+static bool is_uninterruptible(const struct target_thread *th)
+{
+	char path[48];
+	struct proc_stat st;
+
+	snprintf(path, sizeof(path), "task/%d/stat", th->tid);
+	return proc_read_stat(th->target->proc, path, &st) == 0 && st.state == 'D';
+}
+
+/* A thread that only needs a CPU is waited for; one that may not come for long isn't. */
+static bool is_hopeless(const struct target_thread *th, int waited_ms)
+{
+	return (waited_ms >= VFORK_PATIENCE_MS && thread_in_vfork(th)) ||
+	       (waited_ms >= D_PATIENCE_MS && is_uninterruptible(th)) || waited_ms >= PATIENCE_MS;
+}
+
+/* -EAGAIN without an error: it doesn't stop. */
 static int wait_stop(struct target_thread *th, struct err *err)
 {
 	struct stop stop;
@@ -48,8 +70,8 @@ static int wait_stop(struct target_thread *th, struct err *err)
 				return 0;
 			continue;
 		}
-		if (waited++ >= PATIENCE_MS)
-			return thread_refuse_late(th, err);
+		if (is_hopeless(th, waited++))
+			return -EAGAIN;
 		wait_for_news(1);
 	}
 }
@@ -66,21 +88,29 @@ static int gone(const struct target *t, struct err *err)
 
 static int stop_leader(struct target *t, struct err *err)
 {
-	struct target_thread probe = {.target = t, .tid = t->pid};
-	int r;
+	int r = thread_seize(t, t->pid, err);
 
-	if (t->nthreads)
-		return err_refuse(err, "it is waited for at the dump",
-				  "pid %d (%s): still hasn't stopped", t->pid, t->comm);
-	if (thread_in_vfork(&probe))
-		return err_refuse(err, "it is waited for at the dump",
-				  "pid %d (%s): waits in vfork()", t->pid, t->comm);
-	r = thread_seize(t, t->pid, err);
 	TRY(r);
 	if (r == 0)
 		return gone(t, err);
 	TRY(wait_stop(target_leader(t), err));
 	return is_dead(target_leader(t)) ? gone(t, err) : 0;
+}
+
+/* Is any thread in vfork()? Then nobody is stopped at all. */
+static bool has_vfork(const struct target *t)
+{
+	auto_ids struct proc_ids ids = {0};
+
+	if (proc_list_dir(t->proc, "task", &ids) < 0)
+		return false;
+	vec_foreach (tid, &ids) {
+		const struct target_thread probe = {.target = (struct target *)t, .tid = *tid};
+
+		if (thread_in_vfork(&probe))
+			return true;
+	}
+	return false;
 }
 
 static bool is_known(const struct target *t, pid_t tid)
@@ -164,19 +194,20 @@ static void calm_down(struct target *t)
 	t->borrow_hurry = false;
 }
 
-int task_borrow(struct target *t, enum borrow_what what, struct err *err)
+/* -EAGAIN without an error: some thread doesn't stop now. */
+static int stop_now(struct target *t, struct err *err)
 {
-	uint64_t start;
 	int r;
 
-	if (what == BORROW_LEADER)
-		remote_scout(t);
+	task_let_go(t); /* who was asked at the last attempt */
+	if (t->nthreads || has_vfork(t))
+		return -EAGAIN;
 	t->borrow_hurry = is_ordinary();
 	if (t->borrow_hurry)
 		hurry(true);
-	start = now_us();
+	t->borrowed_us = now_us();
 	r = stop_leader(t, err);
-	if (r >= 0 && what == BORROW_ALL)
+	if (r >= 0)
 		r = stop_all(t, err);
 	if (r >= 0)
 		r = thread_describe(target_leader(t), err);
@@ -184,7 +215,25 @@ int task_borrow(struct target *t, enum borrow_what what, struct err *err)
 		let_go(t, 5);
 		calm_down(t);
 	}
-	t->borrowed_us = start;
+	return r;
+}
+
+int task_borrow(struct target *t, bool to_enter, struct err *err)
+{
+	const struct timespec pause = {.tv_nsec = PAUSE_MS * 1000000L};
+	int r = -EAGAIN;
+
+	if (to_enter)
+		remote_scout(t);
+	for (int i = 0; i < ATTEMPTS && r == -EAGAIN && !err->code; i++) {
+		if (i)
+			nanosleep(&pause, NULL);
+		r = stop_now(t, err);
+	}
+	if (r == -EAGAIN && !err->code)
+		return err_refuse(err, "make a dump, which waits for them",
+				  "pid %d (%s): not all of its threads stop (vfork?)", t->pid,
+				  t->comm);
 	return r;
 }
 

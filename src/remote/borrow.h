@@ -1,20 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One process of a running tree, stopped for a moment: its main thread, or all its threads. */
+/* One process of a running tree, stopped for a moment. */
 #pragma once
 
 #include "remote/target.h"
 
-enum borrow_what {
-	BORROW_LEADER, /* the others run on; it can be entered */
-	BORROW_ALL,    /* the whole process stands still */
-};
-
 /*
- * Stops threads of a process (opened, without threads), as tree_seize() does. Fails without harm
+ * Stops all threads of a process (opened, without threads), as tree_seize() does. Its leader can be
+ * entered (`to_enter`: it will be, so prepare for that while it runs). Fails without harm
  * where that can't be within some time: the main thread is dead or waits in vfork(), somebody else
  * traces it (ERR_REFUSED), the process is gone (ERR_GONE).
  */
-MUST_USE int task_borrow(struct target *t, enum borrow_what what, struct err *err);
+MUST_USE int task_borrow(struct target *t, bool to_enter, struct err *err);
 /*
  * Leaves and detaches; the process goes on as it was, t has no threads again. *ret_us (may be
  * NULL): how long it stood still.

@@ -69,7 +69,7 @@ def by_hand(t):
     p.pre_dump()
     size = length(p.images(1))
     for n in range(4):
-        p.write(20 * n, 30, 3 + n)
+        p.write(12 * n, 14, 3 + n)  # what the child has changed, too: the rest is shared
         p.drop(200 + 10 * n, 5)
         p.pre_dump()
         before = room(p.images(1))

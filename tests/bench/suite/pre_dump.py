@@ -69,7 +69,7 @@ def measure_first(bench, program, row):
         measure.extra_memory(bench, row, "pre-dump", images, "-t", program.pid, *options,
                              pids=program.pids())
         row.image = images.mib()
-    for _ in range(bench.runs(3, 5)):
+    for _ in range(bench.runs(3, 5 if row.keys["mib"] < 4096 else 3)):
         yardstick(bench, program, row)
         for measure_one in (pre_dump, stop_of):
             measure.forget_trackers(program)
@@ -85,7 +85,7 @@ def measure_later(bench, program, chain, row):
     images, options = chain.next()
     measure.extra_memory(bench, row, "pre-dump", images, "-t", program.pid, *options,
                          pids=program.pids())
-    for _ in range(bench.runs(5, 10)):
+    for _ in range(bench.runs(5, 10 if row.keys["mib"] < 4096 else 5)):
         yardstick(bench, program, row)
         for measure_one in (stop_of, pre_dump):
             images, options = chain.next()

@@ -50,6 +50,6 @@ def one_share(bench, program, chain, full, mib, share):
             row.pause.append(pause.worst)
             row.more["pages"].append(images.stats()["pages"])
         row.image = images.mib()
-    if share == 0.01 and mib >= 256:
+    if share == 0.01 and mib >= 4096:
         bench.results.goal(f"dump of {mib} MiB with 1% written: part of a full dump's time",
                            dump.wall.median / full.wall.median, 0.05)

@@ -230,7 +230,7 @@ def named_after_us(place, depth):
     except OSError:
         return found
     for entry in entries:
-        if "torpor" in entry.name:
+        if "torpor" in entry.name and not entry.name.startswith("torpor-bench-"):
             found.append(entry.path)
         if depth and entry.is_dir(follow_symlinks=False):
             found += named_after_us(entry.path, depth - 1)

@@ -395,8 +395,8 @@ class Test:
             tracer = snapshot.status_of(f"/proc/{pid}/status").get("TracerPid", "0")
             if tracer != "0":
                 raise Failure(f"pid {pid} is still traced by {tracer}")
-        if snapshot.userfaultfds(self.pid):
-            raise Failure(f"pid {self.pid} has a userfaultfd")
+            if snapshot.userfaultfds(pid):
+                raise Failure(f"pid {pid} has a userfaultfd")
 
     def files(self):
         return sorted(os.path.join(top, name) for top, dirs, names in os.walk(self.work)

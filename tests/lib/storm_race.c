@@ -102,7 +102,8 @@ static void resize(struct storm_world *w, struct storm_place *p)
 	size_t npages = p->max / 2 + storm_below(w, p->max / 2) + 1, was = p->npages;
 
 	drop_shadow(p);
-	if (p->split)
+	/* In a user namespace nobody can tell how large an object is beyond its mappings. */
+	if (p->split || (p->kind == STORM_SHARED && behave_flavour() == USERNS))
 		return;
 	if (p->kind == STORM_HEAP && p->prot == (PROT_READ | PROT_WRITE))
 		MUST(brk(p->at + npages * PAGE) == 0);

@@ -151,6 +151,7 @@ def unfinished_parent(t):
     os.unlink(os.path.join(p.images(), "inventory.img"))
     p.write(0, 10, 2)
     p.must_be_full(p.step("dump", "--leave-running"), "a parent without an inventory")
+    expect(not os.path.lexists(os.path.join(p.images(), "parent")), "a full dump has a parent")
     p.check("left running")
     p.write(5, 10, 3)
     p.must_build_on(p.dump(), 10)

@@ -116,6 +116,8 @@ class Paged:
         with open(f"/proc/{pid}/mem", "rb", buffering=0) as f:
             f.seek(BASE)
             data = f.read(NPAGES * PAGE)
+        if len(data) < NPAGES * PAGE:  # it has just called execve(), or is dead
+            return [f"pid {pid}: only {len(data)} bytes of its pages can be read"]
         lines = []
         for page, gen in enumerate(gens):
             got = data[page * PAGE:(page + 1) * PAGE]

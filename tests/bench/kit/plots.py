@@ -163,7 +163,7 @@ def draw_pause(results, pyplot):
     right.set_title("time of the command")
     for axes in (left, right):
         mib_axis(axes, sizes)
-        axes.legend(fontsize=8)
+        axes.legend(fontsize=7)
     figure.suptitle("Pre-dumps of a program that goes on writing")
     return figure
 

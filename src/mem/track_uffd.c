@@ -209,13 +209,23 @@ struct arming {
 	size_t n;
 };
 
-/* Where a private anonymous mapping around this address begins and ends now; false: there is none.
- */
+/* The private mapping that holds this address now; false: there is none. */
 static bool look_up(const struct arming *a, uint64_t va, struct procmap_query *ret)
 {
 	*ret = (struct procmap_query){.size = sizeof(*ret), .query_addr = va};
 	return ioctl(a->maps, PROCMAP_QUERY, ret) == 0 &&
-	       !(ret->vma_flags & (PROCMAP_QUERY_VMA_SHARED | PROCMAP_QUERY_FILE_BACKED));
+	       !(ret->vma_flags & PROCMAP_QUERY_VMA_SHARED);
+}
+
+/* Could these, side by side, be one mapping that was split? */
+static bool are_one(const struct procmap_query *low, const struct procmap_query *high)
+{
+	if (low->vma_end != high->vma_start || low->vma_flags != high->vma_flags)
+		return false;
+	return !(low->vma_flags & PROCMAP_QUERY_FILE_BACKED) ||
+	       (low->inode == high->inode && low->dev_major == high->dev_major &&
+		low->dev_minor == high->dev_minor &&
+		low->vma_offset + (low->vma_end - low->vma_start) == high->vma_offset);
 }
 
 /* Up to where a mapping of the list may reach without being in the way of the next one. */
@@ -239,18 +249,18 @@ static int register_whole(const struct tracker *tr, const struct arming *a, size
 {
 	const struct vma *v = &a->vmas[i];
 	uint64_t start = v->start, end = v->end;
-	struct procmap_query q;
+	struct procmap_query now, q;
 
-	if (!vma_is(v, VMA_ANON_PRIVATE))
-		return do_register(tr->fd, start, end);
-	if (look_up(a, v->start, &q) && q.vma_start <= v->start) {
-		start = MAX(q.vma_start, room_below(a, i));
-		end = MAX(end, MIN(q.vma_end, room_above(a, i)));
+	if (look_up(a, v->start, &now)) {
+		start = MAX(now.vma_start, room_below(a, i));
+		end = MAX(end, MIN(now.vma_end, room_above(a, i)));
 	}
 	TRY(do_register(tr->fd, start, end));
-	if (look_up(a, end, &q) && q.vma_start == end && end < room_above(a, i))
+	if (!look_up(a, start, &now))
+		return 0;
+	if (end < room_above(a, i) && look_up(a, end, &q) && are_one(&now, &q))
 		(void)do_register(tr->fd, end, MIN(q.vma_end, room_above(a, i)));
-	if (look_up(a, start - 1, &q) && q.vma_end == start && start > room_below(a, i))
+	if (start > room_below(a, i) && look_up(a, start - 1, &q) && are_one(&q, &now))
 		(void)do_register(tr->fd, MAX(q.vma_start, room_below(a, i)), start);
 	return 0;
 }

@@ -248,6 +248,8 @@ static int copy_and_forget(const struct filler *fr, const struct work *w, struct
 	uintptr_t back = MAX(all, from / HUGE_LEN * HUGE_LEN);
 	int r;
 
+	if (w->len < HUGE_LEN) /* the many pieces of a chain of images */
+		return uffd_copy(fr, w, err);
 	(void)madvise((void *)from, w->len, MADV_POPULATE_READ);
 	r = uffd_copy(fr, w, err);
 	(void)madvise((void *)back, from + w->len - back, MADV_DONTNEED);

@@ -73,7 +73,6 @@ MUTATIONS = [
      "memory/storm"),
     ("src/image/store.c",
      "strcmp(child->chain.parent_run_id, parent->chain.run_id) == 0)", "true)", "cli/chains"),
-    ("src/mem/keeper_run.c", "st.state == 'Z' || st.state == 'X')", "false)", "chaos/keeper"),
     # files
     ("src/file/files.c", "e.flags = info.cloexec ? FD_CLOEXEC : 0;", "e.flags = 0;",
      "file/regular file/high_numbers"),

@@ -17,7 +17,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "lib"))
 import images  # noqa: E402
 from chaos import KILLS, Killer  # noqa: E402
-from freeze import Failure, expect, run, tree_of, wait_for  # noqa: E402
+from freeze import Failure, expect, read, run, tree_of, wait_for  # noqa: E402
 from paged import await_no_keeper, keepers, reap_keepers, tracked  # noqa: E402
 from stormy import Storm  # noqa: E402
 
@@ -62,7 +62,7 @@ class Chain:
         words = self.words(*verb)
         popen = subprocess.Popen([self.t.torpor.binary, *map(str, words)],
                                  stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                 stderr=subprocess.DEVNULL, start_new_session=True)
+                                 start_new_session=True)
         time.sleep(self.killer.random.uniform(0, 2 * longest))
         if popen.poll() is None:
             popen.kill()
@@ -75,8 +75,8 @@ class Chain:
         self.check(when, status == 0)
 
     def errors(self):
-        with open(os.path.join(self.images(self.level), "dump.log"), errors="replace") as f:
-            return [line for line in f if "Error" in line]
+        log = read(os.path.join(self.images(self.level), "dump.log"))
+        return [line for line in log.splitlines() if "Error" in line] or log[-1000:]
 
     def check(self, when, finished):
         self.storm.check(when)

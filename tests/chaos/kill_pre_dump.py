@@ -146,7 +146,7 @@ def test(t):
     counts = chain.counts
     print(f"{counts['killed']} killed within {longest * 1000:.0f} ms, {counts['finished']} finished "
           f"before, {counts['restored']} restored, {counts['full']} of those from full dumps")
-    expect(counts["killed"] > KILLS / 4, f"too few were killed: {counts}")
+    expect(counts["killed"] > KILLS / 10, f"too few were killed: {counts}")
 
 
 run(test)

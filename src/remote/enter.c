@@ -7,8 +7,9 @@
  * to, and still bring the thread back if we die at any moment: a signal frame with its state is
  * written to pages at the bottom of the main thread's stack that were never touched (pagemap shows
  * nothing there; a stack grows down towards them, what is below its pointer has no meaning, and
- * no other stack can be there). The call is made by a `syscall; ret` in some library, and the
- * word that `ret` takes is the address of the library's own rt_sigreturn:
+ * no other stack can be there). Where the program was down there once, those pages are borrowed:
+ * their bytes are dead, and put back all the same. The call is made by a `syscall; ret` in some
+ * library, and the word that `ret` takes is the address of the library's own rt_sigreturn:
  *
  *	spot ->	[address of `mov $15,%eax; syscall`]	<- sp during the call
  *		[ucontext, XSAVE image]
@@ -84,11 +85,41 @@ static enum page_kind page_look(const struct target *t, int pagemap, uint64_t va
 	return PAGE_OURS;
 }
 
+/* Pages that were never touched, or are ours since an earlier visit. */
+static bool spot_find(struct target *t, uint64_t from, uint64_t end)
+{
+	struct scratch *s = t->scratch;
+	size_t want = s->spot_len / PAGE, run = 0;
+	auto_close int pagemap = openat(t->proc, "pagemap", O_RDONLY | O_CLOEXEC);
+
+	for (uint64_t va = from; pagemap >= 0 && va < end; va += PAGE) {
+		enum page_kind kind = page_look(t, pagemap, va);
+
+		run = kind == PAGE_BLANK ? run + 1 : 0;
+		if (run < want && kind != PAGE_OURS)
+			continue;
+		s->spot = raddr(kind == PAGE_OURS ? va : va - (want - 1) * PAGE);
+		return true;
+	}
+	return false;
+}
+
+/* Pages that the program had used when its stack was deeper than now. */
+static void spot_borrow(struct target *t, uint64_t at)
+{
+	struct scratch *s = t->scratch;
+	auto_free uint8_t *saved = xcalloc(1, s->spot_len);
+	struct err why = ERR_INIT;
+
+	if (target_read(t, raddr(at), saved, s->spot_len, &why) < 0)
+		return; /* it goes on without, see site_prepare */
+	s->spot = raddr(at);
+	s->spot_saved = TAKE_PTR(saved);
+}
+
 static void spot_choose(struct target *t, const struct proc_map *stack, size_t frame_len)
 {
-	size_t want = (frame_len + PAGE - 1) / PAGE, run = 0;
-	uint64_t end = stack->end;
-	auto_close int pagemap = openat(t->proc, "pagemap", O_RDONLY | O_CLOEXEC);
+	uint64_t from = stack->start + PAGE, end = stack->end, room;
 
 	for (size_t i = 0; i < t->nthreads; i++) {
 		uint64_t sp = t->threads[i]->saved->gp.rsp;
@@ -96,27 +127,29 @@ static void spot_choose(struct target *t, const struct proc_map *stack, size_t f
 		if (sp >= stack->start && sp < end)
 			end = sp;
 	}
+	t->scratch->spot_len = (frame_len + PAGE - 1) / PAGE * PAGE;
 	/* Well below any stack pointer, and with room for a handler's frame below ours. */
-	for (uint64_t va = stack->start + PAGE; pagemap >= 0 && va + (want + 4) * PAGE < end;
-	     va += PAGE) {
-		enum page_kind kind = page_look(t, pagemap, va);
-
-		run = kind == PAGE_BLANK ? run + 1 : 0;
-		if (run < want && kind != PAGE_OURS)
-			continue;
-		t->scratch->spot = raddr(kind == PAGE_OURS ? va : va - (want - 1) * PAGE);
-		t->scratch->spot_len = want * PAGE;
+	room = t->scratch->spot_len + 4 * (uint64_t)PAGE;
+	if (end < from + room || spot_find(t, from, end - room))
 		return;
-	}
+	/* If nobody's stack pointer is in there, a program that switches stacks may need it all. */
+	if (end < stack->end)
+		spot_borrow(t, from);
 }
 
-/* All but what tells frame_is_ours() that the place may be used again. */
+/*
+ * Puts back what was borrowed. What was untouched is wiped out, but for what tells frame_is_ours()
+ * that the place may be used again.
+ */
 static int spot_wipe(struct target *t, struct err *err)
 {
+	const struct scratch *s = t->scratch;
 	uint8_t buf[SCRATCH_FRAME_SIZE];
 
-	frame_wipe(buf, t->scratch->spot_len);
-	return target_write(t, t->scratch->spot, buf, t->scratch->spot_len, err);
+	if (s->spot_saved)
+		return target_write(t, s->spot, s->spot_saved, s->spot_len, err);
+	frame_wipe(buf, s->spot_len);
+	return target_write(t, s->spot, buf, s->spot_len, err);
 }
 
 struct exec_maps {
@@ -255,7 +288,7 @@ static int site_prepare(struct target_thread *th, struct call_site *site, struct
 		log_debug("pid %d (%s): no self-restoring frame: %s", th->target->pid,
 			  th->target->comm,
 			  s->spot.va ? "no `syscall; ret` or no rt_sigreturn in its code"
-				     : "no unused pages at the bottom of its stack");
+				     : "no place on its stack");
 		return 0;
 	}
 	*site = (struct call_site){s->gadgets.syscall_ret, s->spot, s->spot.va};
@@ -354,15 +387,16 @@ static int places_clean(struct target_thread *th, struct err *err)
 {
 	struct scratch *s = th->target->scratch;
 	auto_batch struct batch *b = batch_new(th);
+	bool blank = is_protected(s) && !s->spot_saved;
 
 	if (s->leftover.va)
 		batch_call(b, SYS_munmap, s->leftover.va, SCRATCH_LEN);
-	if (is_protected(s))
+	if (blank)
 		batch_call(b, SYS_madvise, s->spot.va, s->spot_len, MADV_DONTNEED);
 	TRY(batch_run(b, err));
 	s->leftover = raddr(0);
 	/* It fails where the stack is locked in memory. */
-	if (is_protected(s) && batch_ret(b, batch_count(b) - 1) < 0)
+	if (is_protected(s) && (!blank || batch_ret(b, batch_count(b) - 1) < 0))
 		TRY(spot_wipe(th->target, err));
 	return 0;
 }
@@ -376,6 +410,7 @@ static int own_state(struct target_thread *th, struct err *err)
 
 static void scratch_forget(struct target *t)
 {
+	free(t->scratch->spot_saved);
 	free(t->scratch);
 	t->scratch = NULL;
 }

@@ -34,7 +34,8 @@ struct scratch {
 	struct gadget_set gadgets;
 	raddr_t spot; /* unused bytes at the bottom of the main stack; 0: none */
 	size_t spot_len;
-	raddr_t leftover; /* an area of a torpor that died in here; 0: none */
+	uint8_t *spot_saved; /* what was there, if the program had used it; or NULL */
+	raddr_t leftover;    /* an area of a torpor that died in here; 0: none */
 
 	int lent[LENT_MAX]; /* numbers there, by lend area; -1: free */
 	size_t ncleanup;

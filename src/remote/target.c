@@ -16,6 +16,7 @@
 #include "remote/arch/x86_64/gadget.h"
 #include "remote/arch/x86_64/state.h"
 #include "remote/internal.h"
+#include "remote/scratch.h"
 #include "remote/wait.h"
 
 #include <errno.h>
@@ -164,6 +165,8 @@ void target_free(struct target *t)
 	for (size_t i = 0; i < t->nthreads; i++)
 		thread_free(t->threads[i]);
 	free(t->threads);
+	if (t->scratch)
+		free(t->scratch->spot_saved);
 	free(t->scratch);
 	gadgets_unref(t->gadgets);
 	fd_close(t->pidfd);

@@ -168,14 +168,10 @@ __attribute__((noinline)) static void deep(unsigned int levels, uint64_t seed)
 	      getpid());
 }
 
-/*
- * With STORM_SHALLOW some of the main stack stays unused: where there is nothing of that, kill -9
- * of torpor does harm (see remote/enter.c).
- */
+/* Of the main stack little stays that was never touched. */
 static void deep_stack(struct storm_world *w)
 {
-	if (!getenv("STORM_SHALLOW"))
-		deep((unsigned int)storm_below(w, 60), storm_random(w));
+	deep((unsigned int)storm_below(w, 60), storm_random(w));
 }
 
 static void *short_thread_body(void *arg)

@@ -21,7 +21,7 @@ class Storm:
         os.makedirs(self.dir)
         self.go = t.path("go")
         env = {"PATH": "/usr/bin:/bin", "BEHAVE_READY": t.path("ready"), "BEHAVE_GO": self.go,
-               "BEHAVE_MODE": "plain", "STORM_SHALLOW": "1"}
+               "BEHAVE_MODE": "plain"}
         self.program = t.start(path, cwd=self.dir, env=env)
         wait_for("the storm", lambda: os.path.exists(t.path("ready")))
         with open(os.path.join(self.dir, "progress"), "r+b") as f:

@@ -56,10 +56,11 @@ class Context:
 
     @contextlib.contextmanager
     def case(self, name, mib=0):
-        """One size or shape: left out, and said so, where there isn't the memory for it."""
+        """One size or shape. Where there isn't the memory for it, the rest of the benchmark is left
+        out: larger ones follow."""
+        self.need_memory(mib + 1024)
         begin = time.monotonic()
         try:
-            self.need_memory(mib + 1024)
             print(f"  {name} ...", flush=True)
             yield
         except Skip as skip:

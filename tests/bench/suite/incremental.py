@@ -12,7 +12,7 @@ SHARES = (0.001, 0.01, 0.1, 1)
 
 def run(bench):
     for mib in (256,) if bench.quick else (1024, 4096):
-        with bench.case(f"{mib} MiB", 5 * mib):
+        with bench.case(f"{mib} MiB", 4 * mib):
             one_size(bench, mib)
 
 

@@ -79,15 +79,14 @@ static bool stdio_to_null(void)
 	return true;
 }
 
+/* By plain calls: the C library leaves those that it uses itself (32, 33) to nobody. */
 static void signals_to_default(void)
 {
-	struct sigaction def = {.sa_handler = SIG_DFL};
-	sigset_t none;
+	const uint64_t def[4] = {0}, none = 0; /* the kernel's struct sigaction: handler, ... */
 
 	for (int i = 1; i < NSIG; i++)
-		(void)sigaction(i, &def, NULL); /* SIGKILL and SIGSTOP have no other */
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
+		(void)syscall(SYS_rt_sigaction, i, def, NULL, sizeof(none)); /* but KILL, STOP */
+	(void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof(none));
 }
 
 /*

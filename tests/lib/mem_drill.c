@@ -16,6 +16,8 @@
 #include "base/parse.h"
 #include "image/inventory.h"
 #include "image/sums.h"
+#include "kernel/sys.h"
+#include "kernel/uapi/ptrace.h"
 #include "mem/dump.h"
 #include "mem/restore.h"
 #include "mem/shmem.h"
@@ -334,22 +336,44 @@ static bool is_agents(const struct rmem *m, const struct vma *v, uint64_t va)
 	return v->flags & MAP_GROWSDOWN && (i == m->pages->n || m->pages->pieces[i].vaddr > va);
 }
 
-static void compare_vma(struct drill *d, size_t i, const struct vma *v)
+#define RSEQ_LEN 32
+
+/* The kernel writes into a registered area (the number of the CPU) whenever the thread runs. */
+static void forget_rseq(const struct target *t, uint64_t va, uint8_t *a, uint8_t *b)
 {
+	for (size_t i = 0; i < t->nthreads; i++) {
+		struct ptrace_rseq_configuration conf = {0};
+
+		if (sys_ptrace(PTRACE_GET_RSEQ_CONFIGURATION, t->threads[i]->tid, sizeof(conf),
+			       (uint64_t)(uintptr_t)&conf) < 0 ||
+		    conf.rseq_abi_pointer - va > PAGE - RSEQ_LEN)
+			continue;
+		memset(a + (conf.rseq_abi_pointer - va), 0, RSEQ_LEN);
+		memset(b + (conf.rseq_abi_pointer - va), 0, RSEQ_LEN);
+	}
+}
+
+static void compare_page(struct drill *d, size_t i, const struct vma *v, uint64_t va)
+{
+	const struct target *t = d->tree.targets[i];
 	static uint8_t a[PAGE], b[PAGE];
 	struct err e1 = ERR_INIT, e2 = ERR_INIT;
+	int r1 = target_peek(t, raddr(va), a, PAGE, &e1);
+	int r2 = target_peek(d->copies[i], raddr(va), b, PAGE, &e2);
 
-	for (uint64_t va = v->start; va < v->end; va += PAGE) {
-		int r1 = target_peek(d->tree.targets[i], raddr(va), a, PAGE, &e1);
-		int r2 = target_peek(d->copies[i], raddr(va), b, PAGE, &e2);
+	if ((r1 < 0) != (r2 < 0))
+		differ(d, t, "%" PRIx64 ": readable %d, copy %d", va, r1, r2);
+	if (r1 < 0 || r2 < 0 || memcmp(a, b, PAGE) == 0 || is_agents(d->rmems[i], v, va))
+		return;
+	forget_rseq(t, va, a, b);
+	if (memcmp(a, b, PAGE) != 0)
+		differ(d, t, "page %" PRIx64, va);
+}
 
-		if ((r1 < 0) != (r2 < 0))
-			differ(d, d->tree.targets[i], "%" PRIx64 ": readable %d, copy %d", va, r1,
-			       r2);
-		else if (r1 == 0 && memcmp(a, b, PAGE) != 0 && !is_agents(d->rmems[i], v, va))
-			differ(d, d->tree.targets[i], "page %" PRIx64, va);
-		e1 = e2 = ERR_INIT;
-	}
+static void compare_vma(struct drill *d, size_t i, const struct vma *v)
+{
+	for (uint64_t va = v->start; va < v->end; va += PAGE)
+		compare_page(d, i, v, va);
 }
 
 static uint64_t pss_kib(const struct target *t)

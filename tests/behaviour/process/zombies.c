@@ -39,10 +39,14 @@ static void on_child(int nr)
 
 static void die(int code, int nr, bool own_session)
 {
+	const struct sigaction deadly = {.sa_handler = SIG_DFL};
+
 	if (own_session)
 		SYS(setsid());
 	if (!nr)
 		_exit(code);
+	if (nr != SIGKILL)
+		SYS(sigaction(nr, &deadly, NULL)); /* nohup ignores SIGHUP */
 	kill(getpid(), nr);
 	_exit(99);
 }

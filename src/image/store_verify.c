@@ -10,6 +10,7 @@
 #include "image/store.h"
 
 #include "base/auto.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "image/page_sums.h"
 #include "image/store_priv.h"
@@ -199,18 +200,10 @@ static void plan_jobs(struct verify *v)
 		*vec_push(&v->jobs) = j;
 }
 
-static uint64_t now_us(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
-}
-
 int page_store_verify(struct page_store *s, struct pool *pool, struct err *err)
 {
 	struct verify v = {.s = s};
-	uint64_t start = now_us();
+	uint64_t start = clock_now_us();
 	int r;
 
 	v.n = store_ranges(s, &v.ranges);
@@ -223,7 +216,8 @@ int page_store_verify(struct page_store *s, struct pool *pool, struct err *err)
 		r = pool_wait(pool, err);
 	}
 	if (r == 0)
-		log_debug("compared the checksums of pages in %" PRIu64 " us", now_us() - start);
+		log_debug("compared the checksums of pages in %" PRIu64 " us",
+			  clock_now_us() - start);
 	close_tables(&v);
 	vec_done(&v.jobs);
 	free(v.tables);

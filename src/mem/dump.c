@@ -9,6 +9,7 @@
 #include "mem/dump.h"
 
 #include "base/auto.h"
+#include "base/clock.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/pool.h"
@@ -26,14 +27,6 @@
 #define TASK_FDS  8
 #define SPARE_FDS 64 /* for checksums, and other images */
 #define BUFS_MAX  16
-
-static uint64_t now_us(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
-}
 
 struct task_write {
 	struct writing *w;
@@ -85,7 +78,7 @@ static size_t real_vmas(const struct mem *m)
 static void find_cow(struct writing *w)
 {
 	auto_free struct cow_task *tasks = xcalloc(w->n, sizeof(*tasks));
-	uint64_t start = now_us();
+	uint64_t start = clock_now_us();
 
 	if (!w->o->cow || w->n < 2)
 		return;
@@ -99,7 +92,7 @@ static void find_cow(struct writing *w)
 		w->targets[i] = w->tasks[i].target;
 	}
 	w->cow = cow_find(tasks, w->n);
-	log_debug("looked for shared pages: %" PRIu64 " us", now_us() - start);
+	log_debug("looked for shared pages: %" PRIu64 " us", clock_now_us() - start);
 }
 
 /* --------------------------------------------------------------- one task */
@@ -404,12 +397,12 @@ int mem_write_tree(const struct mem_dump_opts *o, struct mem_task *tasks, size_t
 		stats->next_pages_id = 1;
 	writing_init(&w);
 	find_cow(&w);
-	start = now_us();
+	start = clock_now_us();
 	r = write_all(&w, err);
 	if (r == 0)
 		r = restart_trackers(&w, err);
 	add_up(&w);
-	stats->write_us += now_us() - start;
+	stats->write_us += clock_now_us() - start;
 	*ret_cow = w.cow;
 	writing_done(&w);
 	return r;

@@ -18,6 +18,7 @@
 #include "mem/running.h"
 
 #include "base/auto.h"
+#include "base/clock.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "mem/peek.h"
@@ -354,20 +355,12 @@ static int copy(const struct copy_job *j, const struct source_opts *so, struct p
 	return 0;
 }
 
-static uint64_t now_us(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
-}
-
 static int write_images(const struct copy_job *j, const struct source_opts *so, struct err *err)
 {
 	const struct target *t = j->target;
 	struct mem_stats *stats = j->stats;
 	struct pagemap_writer *w;
-	uint64_t start = now_us(), written;
+	uint64_t start = clock_now_us(), written;
 
 	TRY(pagemap_create(j->o->dir, IMG_PAGEMAP, (uint64_t)t->vpid, stats->next_pages_id++, &w,
 			   err));
@@ -378,9 +371,9 @@ static int write_images(const struct copy_job *j, const struct source_opts *so, 
 	written = pagemap_pages_written(w);
 	TRY(pagemap_close(w, err));
 	stats->pages_written += written;
-	stats->write_us += now_us() - start;
+	stats->write_us += clock_now_us() - start;
 	log_debug("pid %d: copied %" PRIu64 " pages in %" PRIu64 " us", t->pid, written,
-		  now_us() - start);
+		  clock_now_us() - start);
 	return 0;
 }
 

@@ -9,6 +9,7 @@
 #include "remote/borrow.h"
 
 #include "base/auto.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "kernel/proc.h"
 #include "remote/arch/x86_64/gadget.h"
@@ -29,14 +30,6 @@
 #define PAUSE_MS 20
 /* Threads that are made while others are being stopped: looked for again so many times. */
 #define ROUNDS_MAX 100
-
-static uint64_t now_us(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
-}
 
 static bool is_uninterruptible(const struct target_thread *th)
 {
@@ -205,7 +198,7 @@ static int stop_now(struct target *t, struct err *err)
 	t->borrow_hurry = is_ordinary();
 	if (t->borrow_hurry)
 		hurry(true);
-	t->borrowed_us = now_us();
+	t->borrowed_us = clock_now_us();
 	r = stop_leader(t, err);
 	if (r >= 0)
 		r = stop_all(t, err);
@@ -251,7 +244,7 @@ int task_return(struct target *t, uint64_t *ret_us, struct err *err)
 		}
 	}
 	if (ret_us)
-		*ret_us = now_us() - t->borrowed_us;
+		*ret_us = clock_now_us() - t->borrowed_us;
 	calm_down(t);
 	target_drop_threads(t, NULL);
 	return r;

@@ -21,7 +21,7 @@ ROOT = os.path.realpath(os.path.join(os.path.dirname(os.path.realpath(__file__))
 
 # A folder uses those of a lower level. Folders of one level don't include each other, but for the
 # sanctioned pairs.
-LEVELS = {"base": 0, "kernel": 1, "image": 2, "remote": 2, "mem": 3, "file": 4, "task": 4,
+LEVELS = {"base": 0, "kernel": 1, "image": 2, "inspect": 3, "remote": 2, "mem": 3, "file": 4, "task": 4,
           "engine": 5, "cli": 6}
 SANCTIONED = set()
 

@@ -6,6 +6,7 @@
 #include "cli/config.h"
 #include "cli/options.h"
 #include "cli/session.h"
+#include "cli/tool.h"
 
 #include "base/auto.h"
 #include "base/log.h"
@@ -105,10 +106,14 @@ int main(int argc, char **argv)
 {
 	struct options options = OPTIONS_DEFAULT;
 	struct option_parser parser;
+	const struct tool *tool;
 	struct arena *arena;
-	int status;
+	int status, skip;
 
 	session_guard_stdio();
+	tool = tool_find(argc, argv, &skip);
+	if (tool)
+		return tool->run(argc - skip, argv + skip);
 	/* Ignored, as some parents leave it, it would reap our children behind our back. */
 	(void)sigaction(SIGCHLD, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
 	log_init(LOG_WARN);

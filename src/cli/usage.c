@@ -2,6 +2,8 @@
 /* --help and --version, on stdout: walks over the tables of commands and options. */
 #include "cli/options.h"
 
+#include "cli/tool.h"
+
 #include "engine/feature.h"
 
 #include <stdio.h>
@@ -19,6 +21,8 @@ static void print_usage_lines(const char *program)
 			printf("  %s %s%s%s [OPTIONS]\n", program, v->name, v->args[0] ? " " : "",
 			       v->args);
 	}
+	for (const struct tool *t = tool_table; t->name; t++)
+		printf("  %s %s %s\n", program, t->name, t->args);
 }
 
 static void print_commands(void)
@@ -28,6 +32,8 @@ static void print_commands(void)
 		if (verb_table[i].supported)
 			printf("  %-12s  %s\n", verb_table[i].name, verb_table[i].help);
 	}
+	for (const struct tool *t = tool_table; t->name; t++)
+		printf("  %-12s  %s\n", t->name, t->help);
 }
 
 /* Words separated by `separator`, folded at the width of a terminal. */

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/image.h"
+
+#include "base/auto.h"
+#include "cli/tool.h"
+
+#include <stdarg.h>
+#include <string.h>
+#include <time.h>
+
+/* clang-format off */
+static const struct image_command commands[] = {
+	{NULL},
+};
+/* clang-format on */
+
+static void print_usage(FILE *out)
+{
+	fprintf(out, "Usage: torpor image COMMAND ...\n\nCommands:\n");
+	for (const struct image_command *c = commands; c->name; c++)
+		fprintf(out, "  %s %s\n      %s\n", c->name, c->args, c->help);
+	fprintf(out, "\nSee torpor-image(8).\n");
+}
+
+int image_failed(const struct image_command *cmd, const struct torpor_image *ti)
+{
+	const char *hint = torpor_image_hint(ti);
+
+	fprintf(stderr, "torpor image %s: error: %s%s%s\n", cmd->name, torpor_image_error(ti),
+		hint[0] ? "; " : "", hint);
+	return IMAGE_FAILED;
+}
+
+int image_usage(const struct image_command *cmd, const char *fmt, ...)
+{
+	va_list ap;
+
+	fprintf(stderr, "torpor image %s: error: ", cmd->name);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fprintf(stderr, "\nUsage: torpor image %s %s\n", cmd->name, cmd->args);
+	return IMAGE_USAGE;
+}
+
+bool image_colour(void)
+{
+	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+
+	return isatty(STDOUT_FILENO) && !(no && no[0]) && term && strcmp(term, "dumb") != 0;
+}
+
+/* --------------------------------------------------------------- progress */
+
+struct progress {
+	struct timespec begun, shown;
+};
+
+static double seconds_since(const struct timespec *then, const struct timespec *now)
+{
+	return (double)(now->tv_sec - then->tv_sec) + (double)(now->tv_nsec - then->tv_nsec) / 1e9;
+}
+
+/* One line that is written over; nothing during the first second. */
+static void show_progress(void *arg, const char *what, uint64_t done, uint64_t total)
+{
+	struct progress *p = arg;
+	bool last = total && done >= total;
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (!p->begun.tv_sec)
+		p->begun = now;
+	if (seconds_since(&p->begun, &now) < 1)
+		return;
+	if (!last && p->shown.tv_sec && seconds_since(&p->shown, &now) < 0.2)
+		return;
+	if (last && !p->shown.tv_sec)
+		return;
+	p->shown = now;
+	if (last)
+		fprintf(stderr, "\r\033[K");
+	else if (total)
+		fprintf(stderr, "\r%s: %3.0f%% of %.1f MiB\033[K", what,
+			100.0 * (double)done / (double)total, (double)total / 1048576);
+	else
+		fprintf(stderr, "\r%s: %.1f MiB\033[K", what, (double)done / 1048576);
+}
+
+struct torpor_image *image_context(void)
+{
+	static struct progress progress; /* one per run of the program */
+	struct torpor_image *ti = torpor_image_new();
+
+	if (isatty(STDERR_FILENO))
+		torpor_image_on_progress(ti, show_progress, &progress);
+	return ti;
+}
+
+/* --------------------------------------------------------------- commands */
+
+static bool is_help(const char *word)
+{
+	return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0;
+}
+
+int image_main(int argc, char **argv)
+{
+	if (argc < 2) {
+		print_usage(stderr);
+		return IMAGE_USAGE;
+	}
+	if (is_help(argv[1])) {
+		print_usage(stdout);
+		return IMAGE_OK;
+	}
+	for (const struct image_command *c = commands; c->name; c++) {
+		if (strcmp(c->name, argv[1]) != 0)
+			continue;
+		if (argc > 2 && is_help(argv[2])) {
+			printf("Usage: torpor image %s %s\n%s\n", c->name, c->args, c->help);
+			return IMAGE_OK;
+		}
+		return c->run(c, argc - 1, argv + 1);
+	}
+	fprintf(stderr, "torpor image: error: unknown command '%s'\n", argv[1]);
+	print_usage(stderr);
+	return IMAGE_USAGE;
+}

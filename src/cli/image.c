@@ -10,6 +10,11 @@
 
 /* clang-format off */
 static const struct image_command commands[] = {
+	{"decode", "[-i FILE] [-o FILE] [--pretty] [--kind NAME]",
+	 "an image file as JSON", image_decode},
+	{"encode", "[-i FILE] [-o FILE]", "JSON as an image file", image_encode},
+	{"show", "FILE [--nopl]", "an image file as JSON for people", image_show},
+	{"info", "FILE", "the kind of an image file, and its number of records", image_info},
 	{NULL},
 };
 /* clang-format on */

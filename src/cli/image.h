@@ -30,3 +30,8 @@ int image_usage(const struct image_command *cmd, const char *fmt, ...)
 struct torpor_image *image_context(void);
 /* Is stdout a terminal that wants colour? (NO_COLOR, TERM=dumb: no.) */
 bool image_colour(void);
+
+int image_decode(const struct image_command *cmd, int argc, char **argv);
+int image_encode(const struct image_command *cmd, int argc, char **argv);
+int image_show(const struct image_command *cmd, int argc, char **argv);
+int image_info(const struct image_command *cmd, int argc, char **argv);

@@ -55,6 +55,32 @@ typedef void torpor_image_progress(void *arg, const char *what, uint64_t done, u
 TORPOR_IMAGE_API void torpor_image_on_progress(struct torpor_image *ti, torpor_image_progress *fn,
 					       void *arg);
 
+/* --------------------------------------------------- image files and JSON */
+
+enum {
+	TORPOR_IMAGE_PRETTY = 1 << 0,	  /* indented, with words for numbers */
+	TORPOR_IMAGE_SIZES_ONLY = 1 << 1, /* no payload (contents of files, queues): its size */
+	TORPOR_IMAGE_NEWLINE = 1 << 2,	  /* the text ends with one */
+	TORPOR_IMAGE_NO_RAW = 1 << 3,	  /* refuse files that have no magic (pages, ...) */
+};
+
+/*
+ * One image file as JSON, in the form of crit; both directions are streams of any length, from
+ * where the descriptors stand. `name`: of the file, for messages, and to tell files that have no
+ * magic by. Decoding and encoding gives the same bytes. -EINVAL: not an image, or a broken one.
+ * What was written until a failure is worth nothing.
+ */
+TORPOR_IMAGE_API int torpor_image_decode(struct torpor_image *ti, int in_fd, const char *name,
+					 int out_fd, unsigned int flags);
+TORPOR_IMAGE_API int torpor_image_encode(struct torpor_image *ti, int in_fd, const char *name,
+					 int out_fd);
+/*
+ * The kind of an image ("CORE"; "RAW": no magic), for the caller to free(), and how many records it
+ * has.
+ */
+TORPOR_IMAGE_API int torpor_image_info(struct torpor_image *ti, int in_fd, const char *name,
+				       unsigned int flags, char **ret_kind, uint64_t *ret_count);
+
 /* ------------------------------------------------------------- checkpoints */
 
 struct torpor_checkpoint;

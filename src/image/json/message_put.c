@@ -20,24 +20,24 @@ static void put_members(struct putter *p, const ProtobufCMessage *msg, bool hex)
 /* One element's bytes. Signed ones come sign-extended. */
 static uint64_t int_at(const ProtobufCFieldDescriptor *f, const void *at)
 {
-	int32_t s32;
-	uint32_t u32;
-	uint64_t u64;
+	int32_t narrow;
+	uint32_t word;
+	uint64_t wide;
 
 	switch (f->type) {
 	case PROTOBUF_C_TYPE_INT32:
 	case PROTOBUF_C_TYPE_SINT32:
 	case PROTOBUF_C_TYPE_SFIXED32:
 	case PROTOBUF_C_TYPE_ENUM:
-		memcpy(&s32, at, sizeof(s32));
-		return (uint64_t)(int64_t)s32;
+		memcpy(&narrow, at, sizeof(narrow));
+		return (uint64_t)(int64_t)narrow;
 	case PROTOBUF_C_TYPE_UINT32:
 	case PROTOBUF_C_TYPE_FIXED32:
-		memcpy(&u32, at, sizeof(u32));
-		return u32;
+		memcpy(&word, at, sizeof(word));
+		return word;
 	default:
-		memcpy(&u64, at, sizeof(u64));
-		return u64;
+		memcpy(&wide, at, sizeof(wide));
+		return wide;
 	}
 }
 

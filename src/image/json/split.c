@@ -198,8 +198,12 @@ bool split_spool(const struct split *s, const json_t *v, int *ret_fd, uint64_t *
 
 static void keep(struct split *s, const char *p, size_t n)
 {
-	for (size_t i = 0; i < n; i++)
-		*vec_push(&s->text) = p[i];
+	if (n > s->text.cap - s->text.len) {
+		s->text.cap = 2 * (s->text.len + n + 64);
+		s->text.data = xrealloc(s->text.data, s->text.cap, 1);
+	}
+	memcpy(s->text.data + s->text.len, p, n);
+	s->text.len += n;
 }
 
 /* How far the string goes on in these bytes; *ret_closed: its end is there, too. */
@@ -274,9 +278,12 @@ static int take_string(struct split *s, struct err *err)
 /* Characters up to the next one that has a meaning here. */
 static size_t scan_plain(const char *p, size_t n)
 {
+	static const bool means[256] = {
+		['"'] = true, ['{'] = true, ['}'] = true, ['['] = true, [']'] = true, [','] = true,
+	};
 	size_t i = 0;
 
-	while (i < n && !strchr("\"{}[],", p[i]))
+	while (i < n && !means[(unsigned char)p[i]])
 		i++;
 	return i;
 }
@@ -369,7 +376,7 @@ int split_value(struct split *s, json_t **ret, struct err *err)
 {
 	TRY(look(s, err));
 	TRY(take_text(s, err));
-	*vec_push(&s->text) = '\0';
+	keep(s, "", 1);
 	*ret = split_parse(s->text.data, s->text.len - 1);
 	if (*ret)
 		return 0;

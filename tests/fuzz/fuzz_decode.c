@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Any bytes as an image file: what decodes to JSON, plain or for people, is encoded to the same bytes.
- * Bytes without a magic are taken for one of the files that have none.
+ * Any bytes as an image file: what decodes to JSON, plain or for people, is encoded to the same
+ * bytes. Bytes without a magic are taken for one of the files that have none.
  */
 #include "fuzz_files.h"
 
@@ -12,8 +12,8 @@
 
 #include <string.h>
 
-static const char *const raw_names[] = {"pages-1.img", "sums-1.img",	"nftables-1.img",
-					"rule-1.img",  "netns-ct-1.img"};
+static const char *const raw_names[] = {"pages-1.img", "sums-1.img", "nftables-1.img", "rule-1.img",
+					"netns-ct-1.img"};
 
 static const char *name_for(const uint8_t *data, size_t size)
 {
@@ -42,9 +42,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	}
 	fuzz_assert(lseek(text, 0, SEEK_SET) == 0);
-	fuzz_assert(json_encode_image(
-			    &(struct json_job){.in_fd = text, .out_fd = out, .name = "text"},
-			    &err) == 0);
+	fuzz_assert(
+		json_encode_image(&(struct json_job){.in_fd = text, .out_fd = out, .name = "text"},
+				  &err) == 0);
 	again = fuzz_contents(out, &n);
 	fuzz_assert(n == size && memcmp(again, data, n) == 0);
 	return 0;

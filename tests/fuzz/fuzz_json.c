@@ -32,11 +32,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	first = fuzz_contents(image, &n);
 	/* One of raw data has no magic, and so no form that decoding by itself would know. */
 	fuzz_assert(lseek(image, 0, SEEK_SET) == 0);
-	if (json_decode_image(&(struct json_job){.in_fd = image,
-						 .out_fd = text,
-						 .name = "x.img",
-						 .pretty = size % 2},
-			      &err) < 0)
+	if (json_decode_image(
+		    &(struct json_job){
+			    .in_fd = image, .out_fd = text, .name = "x.img", .pretty = size % 2},
+		    &err) < 0)
 		return 0;
 	fuzz_assert(encode(text, again, &err) == 0);
 	second = fuzz_contents(again, &m);

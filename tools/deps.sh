@@ -9,7 +9,7 @@ export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive
 
 build="gcc libc6-dev meson ninja-build pkg-config libprotobuf-c-dev protobuf-c-compiler libjansson-dev libcmocka-dev scdoc"
 # What the behaviour tests freeze and wake, and what they look with.
-test="$build python3 perl xz-utils sqlite3 vim procps iproute2 strace gdb util-linux e2fsprogs xfsprogs btrfs-progs"
+test="$build python3 perl xz-utils sqlite3 vim procps iproute2 strace gdb criu util-linux e2fsprogs xfsprogs btrfs-progs"
 # What draws the plots of `make bench`.
 bench="$test python3-matplotlib"
 # The fuzzers: clang brings libFuzzer.

@@ -4,6 +4,8 @@
 
 #include "inspect/torpor-image.h"
 
+#include <stdbool.h>
+
 struct codec_files {
 	const char *in;	  /* NULL: stdin */
 	const char *out;  /* NULL: stdout */
@@ -20,3 +22,6 @@ int codec_decode(struct torpor_image *ti, const struct codec_files *files, unsig
 int codec_encode(struct torpor_image *ti, const struct codec_files *files, const char **ret_what);
 /* Prints kind and number of records to stdout, as crit does. */
 int codec_info(struct torpor_image *ti, const char *in, unsigned int flags, const char **ret_what);
+/* Prints ps, fds, mems or rss of an images directory to stdout; is it one of these? */
+bool codec_is_view(const char *what);
+int codec_explore(struct torpor_image *ti, const char *dir, const char *what);

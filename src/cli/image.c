@@ -14,6 +14,8 @@ static const struct image_command commands[] = {
 	 "an image file as JSON", image_decode},
 	{"encode", "[-i FILE] [-o FILE]", "JSON as an image file", image_encode},
 	{"show", "FILE [--nopl]", "an image file as JSON for people", image_show},
+	{"x", "DIR ps|fds|mems|rss", "processes, descriptors, mappings or pages of a checkpoint",
+	 image_explore},
 	{"info", "FILE", "the kind of an image file, and its number of records", image_info},
 	{NULL},
 };

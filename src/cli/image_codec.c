@@ -143,6 +143,31 @@ int codec_info(struct torpor_image *ti, const char *path, unsigned int flags, co
 	return 0;
 }
 
+bool codec_is_view(const char *what)
+{
+	static const char *const views[] = {"ps", "fds", "mems", "rss"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(views); i++)
+		if (strcmp(views[i], what) == 0)
+			return true;
+	return false;
+}
+
+int codec_explore(struct torpor_image *ti, const char *dir, const char *what)
+{
+	auto_free char *text = NULL;
+	struct torpor_checkpoint *cp;
+	int r = torpor_checkpoint_open(ti, dir, &cp);
+
+	if (r < 0)
+		return r;
+	r = torpor_checkpoint_explore(cp, what, &text);
+	if (r == 0)
+		fputs(text, stdout);
+	torpor_checkpoint_close(cp);
+	return r;
+}
+
 /* --------------------------------------------------------------- commands */
 
 struct words {
@@ -260,4 +285,16 @@ int image_info(const struct image_command *cmd, int argc, char **argv)
 	ti = image_context();
 	r = codec_info(ti, w.files.in, 0, &what);
 	return finish(cmd, ti, r, what);
+}
+
+int image_explore(const struct image_command *cmd, int argc, char **argv)
+{
+	struct torpor_image *ti;
+
+	if (argc != 3)
+		return image_usage(cmd, "name a directory, and what to show of it");
+	if (!codec_is_view(argv[2]))
+		return image_usage(cmd, "'%s' is none of ps, fds, mems, rss", argv[2]);
+	ti = image_context();
+	return finish(cmd, ti, codec_explore(ti, argv[1], argv[2]), NULL);
 }

@@ -93,6 +93,13 @@ TORPOR_IMAGE_API int torpor_checkpoint_open(struct torpor_image *ti, const char 
 					    struct torpor_checkpoint **ret);
 TORPOR_IMAGE_API void torpor_checkpoint_close(struct torpor_checkpoint *cp); /* accepts NULL */
 
+/*
+ * A view of all processes, as a text for the caller to free(): "ps" (the tree), "fds"
+ * (descriptors), "mems" (mappings), "rss" (pages in the images). The form is that of `crit x`.
+ */
+TORPOR_IMAGE_API int torpor_checkpoint_explore(struct torpor_checkpoint *cp, const char *what,
+					       char **ret);
+
 #ifdef __cplusplus
 }
 #endif

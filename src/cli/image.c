@@ -10,6 +10,8 @@
 
 /* clang-format off */
 static const struct image_command commands[] = {
+	{"map", "DIR -o FILE.svg|FILE.html [--format svg|html] [--pid PID]... [--processes N]",
+	 "draw the address spaces", image_map},
 	{NULL},
 };
 /* clang-format on */

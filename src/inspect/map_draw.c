@@ -1,0 +1,458 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One process: a head, and lines of blocks. A block, from its top:
+ *
+ *	55d0c1a2e000            address, where a line or a stretch of memory begins
+ *	[heap]                  band in the colour of its kind; name, pages in the checkpoint of all
+ *	1.2M of 4.0M
+ *	||..|||||...||          columns of pages by class, high as they are dense
+ *	-- ---  ----            of a chain: a lane for each round, what it has written
+ *	#3                      numbers of what is shared
+ */
+#include "inspect/map_draw.h"
+
+#include "base/auto.h"
+#include "inspect/map_text.h"
+
+#include <inttypes.h>
+
+enum {
+	ROW_ADDRESS = 11,
+	ROW_BAND = 27,
+	ROW_CELLS = 26,
+	ROW_LANE = 4,
+	ROW_TAGS = 13,
+	ROW_GAP = 7,
+	HEAD = 40,
+	ROUND_W = 38, /* of one bar with its number */
+};
+
+/* ------------------------------------------------------------------ columns */
+
+/* How many of h pixels so many pages get: something if there is one. */
+static int share_of(uint64_t n, uint64_t full, int h)
+{
+	int px = full ? (int)((double)n / (double)full * h + 0.5) : 0;
+
+	return n && px < 2 ? 2 : MIN(px, h);
+}
+
+/* Calls fn for each class that has pages in a column, from the bottom up: y is its top. */
+typedef void column_fn(void *arg, enum amap_layer layer, unsigned int level, int y, int h);
+static void each_class(const struct amap *am, const struct amap_counts *c, uint64_t full, int h,
+		       column_fn *fn, void *arg)
+{
+	static const enum amap_layer order[] = {AMAP_COW, AMAP_OWN};
+	int at = h;
+
+	for (size_t i = 0; i < ARRAY_SIZE(order); i++)
+		for (unsigned int level = am->nlevels; level-- > 0;) {
+			int px = MIN(share_of(c->n[order[i]][level], full, h), at);
+
+			at -= px;
+			if (px)
+				fn(arg, order[i], level, at, px);
+		}
+}
+
+struct column {
+	FILE *out;
+	int x, y, w;
+};
+
+static void draw_part(void *arg, enum amap_layer layer, unsigned int level, int y, int h)
+{
+	const struct column *c = arg;
+
+	fprintf(c->out, "<path class=\"l%u\" d=\"M%d %dh%dv%dh-%dz\"/>", level, c->x, c->y + y,
+		c->w, h, c->w);
+	if (layer == AMAP_COW)
+		fprintf(c->out, "<path fill=\"url(#hatch)\" d=\"M%d %dh%dv%dh-%dz\"/>", c->x,
+			c->y + y, c->w, h, c->w);
+}
+
+void amap_draw_column(FILE *out, const struct amap *am, const struct amap_counts *c, uint64_t full,
+		      int x, int y, int w, int h)
+{
+	struct column col = {out, x, y, w};
+
+	each_class(am, c, full, h, draw_part, &col);
+}
+
+/* ------------------------------------------------------------------- cells */
+
+/* One path for all columns of one class; neighbours that are alike become one rectangle. */
+struct cells {
+	FILE *out;
+	int from, upto, y, h; /* a rectangle that may go on; h 0: none */
+	bool any;
+};
+
+static void flush_cells(struct cells *c, const char *class)
+{
+	if (!c->h)
+		return;
+	if (!c->any)
+		fprintf(c->out,
+			class[0] == 'l' ? "<path class=\"%s\" d=\"" : "<path fill=\"%s\" d=\"",
+			class);
+	c->any = true;
+	fprintf(c->out, "M%d %dh%dv%dh-%dz", c->from, c->y, c->upto - c->from, c->h,
+		c->upto - c->from);
+	c->h = 0;
+}
+
+struct cell {
+	int y, h;
+};
+
+/* The part of a column that belongs to the class that is drawn. */
+struct finder {
+	enum amap_layer layer;
+	unsigned int level;
+	struct cell found;
+};
+
+static void find_part(void *arg, enum amap_layer layer, unsigned int level, int y, int h)
+{
+	struct finder *f = arg;
+
+	if (layer == f->layer && level == f->level)
+		f->found = (struct cell){y, h};
+}
+
+static int bin_x(const struct amap_block *b, size_t i)
+{
+	return b->x + (int)((double)b->w * (double)i / (double)b->bins.n + 0.5);
+}
+
+static void add_cell(struct cells *c, const char *class, int x, int x_end, int y, int h)
+{
+	if (c->h && (c->y != y || c->h != h || c->upto != x))
+		flush_cells(c, class);
+	if (!c->h) {
+		c->from = x;
+		c->y = y;
+	}
+	c->h = h;
+	c->upto = x_end;
+}
+
+static void draw_class(FILE *out, const struct amap *am, const struct amap_block *b, int y,
+		       enum amap_layer layer, unsigned int level, const char *class)
+{
+	struct cells cells = {.out = out};
+
+	for (size_t i = 0; i < b->bins.n; i++) {
+		struct finder f = {layer, level, {0}};
+		uint64_t full = amap_bins_edge(&b->bins, i + 1) - amap_bins_edge(&b->bins, i);
+
+		each_class(am, &b->bins.bins[i], full, ROW_CELLS, find_part, &f);
+		if (f.found.h)
+			add_cell(&cells, class, bin_x(b, i), bin_x(b, i + 1), y + f.found.y,
+				 f.found.h);
+	}
+	flush_cells(&cells, class);
+	if (cells.any)
+		fputs("\"/>", out);
+}
+
+static void draw_cells(FILE *out, const struct amap *am, const struct amap_block *b, int y)
+{
+	for (unsigned int level = 0; level < am->nlevels; level++) {
+		char class[16];
+
+		snprintf(class, sizeof(class), "l%u", level);
+		if (b->counts.n[AMAP_OWN][level])
+			draw_class(out, am, b, y, AMAP_OWN, level, class);
+		if (!b->counts.n[AMAP_COW][level])
+			continue;
+		draw_class(out, am, b, y, AMAP_COW, level, class);
+		draw_class(out, am, b, y, AMAP_COW, level, "url(#hatch)");
+	}
+}
+
+/* ------------------------------------------------------------------- lanes */
+
+/* How much of a bin a round has written, in steps that can be told apart; 0: nothing. */
+static int step_of(uint64_t n, uint64_t full)
+{
+	double share = (double)n / (double)full;
+
+	return !n ? 0 : share <= 0.1 ? 1 : share <= 0.5 ? 2 : 3;
+}
+
+static void draw_lane(FILE *out, const struct amap_block *b, unsigned int level, int y)
+{
+	static const char *const opacity[] = {"", " opacity=\".4\"", " opacity=\".7\"", ""};
+	size_t from = 0;
+	int last = 0;
+
+	for (size_t i = 0; i <= b->bins.n; i++) {
+		int step = 0;
+
+		if (i < b->bins.n)
+			step = step_of(b->bins.bins[i].n[AMAP_WRITTEN][level],
+				       amap_bins_edge(&b->bins, i + 1) -
+					       amap_bins_edge(&b->bins, i));
+		if (step == last)
+			continue;
+		if (last)
+			fprintf(out, "<path class=\"l%u\"%s d=\"M%d %dh%dv%dh-%dz\"/>", level,
+				opacity[last], bin_x(b, from), y, bin_x(b, i) - bin_x(b, from),
+				ROW_LANE - 1, bin_x(b, i) - bin_x(b, from));
+		from = i;
+		last = step;
+	}
+}
+
+static void draw_lanes(FILE *out, const struct amap *am, const struct amap_block *b, int y)
+{
+	for (unsigned int level = am->nlevels; level-- > 0; y += ROW_LANE) {
+		fprintf(out, "<path class=\"cell\" d=\"M%d %dh%dv%dh-%dz\"/>", b->x, y, b->w,
+			ROW_LANE - 1, b->w);
+		if (b->counts.n[AMAP_WRITTEN][level])
+			draw_lane(out, b, level, y);
+	}
+}
+
+static int lanes_height(const struct amap *am)
+{
+	return am->nlevels > 1 ? (int)am->nlevels * ROW_LANE + 3 : 0;
+}
+
+/* ------------------------------------------------------------------ blocks */
+
+static void put_number(FILE *out, const char *name, size_t i)
+{
+	if (i != AMAP_NONE)
+		fprintf(out, " data-%s=\"%zu\"", name, i);
+}
+
+static void draw_block(FILE *out, const struct amap_layout *l, const struct amap_panel *panel,
+		       const struct amap_block *b, int y)
+{
+	fputs("<g class=\"b\"", out);
+	put_number(out, "o", b->object);
+	put_number(out, "f", b->family);
+	fputs("><title>", out);
+	amap_put_block_tip(out, l, panel, b);
+	fprintf(out, "</title><path class=\"%s\" d=\"M%d %dh%dv%dh-%dz\"/>",
+		amap_kind_class(b->kind), b->x, y, b->w, ROW_BAND, b->w);
+	y += ROW_BAND;
+	fprintf(out, "<path class=\"cell\" d=\"M%d %dh%dv%dh-%dz\"/>", b->x, y, b->w, ROW_CELLS,
+		b->w);
+	draw_cells(out, l->am, b, y);
+	if (l->am->nlevels > 1)
+		draw_lanes(out, l->am, b, y + ROW_CELLS + 3);
+	fputs("</g>\n", out);
+}
+
+/* Of the shared memory that it is, else of the pages that it shares; 0: no number. */
+static unsigned int tag_of(const struct amap *am, const struct amap_block *b)
+{
+	if (b->object != AMAP_NONE && am->objects.data[b->object].tag)
+		return am->objects.data[b->object].tag;
+	return b->family != AMAP_NONE ? am->families.data[b->family].tag : 0;
+}
+
+static void draw_tags(FILE *out, const struct amap *am, const struct amap_panel *panel,
+		      const struct amap_group *g, int y)
+{
+	unsigned int last = 0;
+	int free_from = 0;
+
+	for (size_t i = g->first; i < g->first + g->n; i++) {
+		const struct amap_block *b = &panel->blocks.data[i];
+		unsigned int tag = tag_of(am, b);
+
+		if (tag && tag != last && b->x >= free_from) {
+			fprintf(out, "<text class=\"sm\" x=\"%d\" y=\"%d\">#%u</text>", b->x,
+				y + ROW_TAGS - 3, tag);
+			free_from = b->x + 20;
+		}
+		last = tag;
+	}
+}
+
+/* ------------------------------------------------------------------ groups */
+
+/* A nested svg cuts off what is too long for it. */
+static void begin_label(FILE *out, int x, int y, int w, int h)
+{
+	fprintf(out, "<svg x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" class=\"lb\">", x, y,
+		MAX(w, 1), h);
+}
+
+static void put_group_name(FILE *out, const struct amap_panel *panel, const struct amap_group *g)
+{
+	const struct amap_block *b = &panel->blocks.data[g->first];
+	const char *name = "";
+
+	if (b->n > 1) {
+		fprintf(out, "%zu mappings", b->n);
+		return;
+	}
+	for (size_t i = g->first; i < g->first + g->n && !name[0]; i++)
+		name = panel->p->mappings.data[panel->blocks.data[i].first].name;
+	if (name[0])
+		amap_put_text(out, amap_base_name(name), 60);
+	else
+		fputs(b->kind == AMAP_RESERVED ? "reserved"
+		      : b->kind == AMAP_RANGE  ? "pages"
+					       : "anon",
+		      out);
+}
+
+static void draw_label(FILE *out, const struct amap_panel *panel, const struct amap_group *g, int y)
+{
+	uint64_t kept = 0, npages = 0;
+
+	for (size_t i = g->first; i < g->first + g->n; i++) {
+		kept += amap_kept(&panel->blocks.data[i].counts);
+		npages += panel->blocks.data[i].npages;
+	}
+	begin_label(out, g->x, y, g->w, ROW_BAND);
+	fputs("<text x=\"3\" y=\"11\">", out);
+	put_group_name(out, panel, g);
+	fputs("</text><text class=\"sm mu\" x=\"3\" y=\"23\">", out);
+	if (kept)
+		fprintf(out, "%s of ", amap_pages(kept).s);
+	fprintf(out, "%s</text></svg>\n", amap_pages(npages).s);
+}
+
+/* A break: nothing is mapped in between. */
+static void draw_gap(FILE *out, const struct amap_group *g, int y)
+{
+	int x = g->x - 24;
+
+	fprintf(out,
+		"<path class=\"ln\" d=\"M%d %dl4 -12M%d %dl4 -12\"/>"
+		"<text class=\"sm mu mid\" x=\"%d\" y=\"%d\">%s</text>\n",
+		x - 4, y + ROW_BAND + 16, x, y + ROW_BAND + 16, x, y + ROW_BAND - 1,
+		amap_bytes(g->gap).s);
+}
+
+static void draw_group(FILE *out, const struct amap_layout *l, const struct amap_panel *panel,
+		       const struct amap_group *g, int y)
+{
+	bool at_start = g == panel->groups.data || g[-1].line != g->line;
+
+	if (g->gap >= AMAP_GAP_SHOWN)
+		draw_gap(out, g, y + ROW_ADDRESS);
+	if (at_start || g->gap >= AMAP_GAP_SHOWN)
+		fprintf(out, "<text class=\"mono mu\" x=\"%d\" y=\"%d\">%" PRIx64 "</text>", g->x,
+			y + ROW_ADDRESS - 2, panel->blocks.data[g->first].start);
+	y += ROW_ADDRESS;
+	for (size_t i = g->first; i < g->first + g->n; i++)
+		draw_block(out, l, panel, &panel->blocks.data[i], y);
+	draw_label(out, panel, g, y);
+	if (panel->has_tags)
+		draw_tags(out, l->am, panel, g, y + ROW_BAND + ROW_CELLS + lanes_height(l->am));
+}
+
+/* ------------------------------------------------------------------ rounds */
+
+int amap_rounds_width(const struct amap *am)
+{
+	return am->nlevels > 1 ? (int)am->nlevels * ROUND_W : 0;
+}
+
+void amap_draw_rounds(FILE *out, const struct amap *am, const struct amap_counts *c, int x, int y,
+		      int h)
+{
+	uint64_t most = 0;
+
+	for (unsigned int i = 0; i < am->nlevels; i++)
+		most = MAX(most, c->n[AMAP_WRITTEN][i]);
+	for (unsigned int i = am->nlevels; i-- > 0; x += ROUND_W) {
+		uint64_t n = c->n[AMAP_WRITTEN][i];
+		int px = share_of(n, most, h);
+
+		fprintf(out, "<g class=\"r\"><title>%s: %" PRIu64 " pages written (%s)</title>",
+			amap_round_name(am, i).s, n, amap_pages(n).s);
+		fprintf(out, "<path class=\"bar\" d=\"M%d %dh%dv1h-%dz\"/>", x, y + h, ROUND_W - 6,
+			ROUND_W - 6);
+		if (px)
+			fprintf(out, "<path class=\"l%u\" d=\"M%d %dh%dv%dh-%dz\"/>", i, x,
+				y + h - px, ROUND_W - 6, px, ROUND_W - 6);
+		fprintf(out, "<text class=\"sm mid\" x=\"%d\" y=\"%d\">%s</text></g>",
+			x + (ROUND_W - 6) / 2, y + h - px - 2, amap_pages(n).s);
+	}
+}
+
+/* -------------------------------------------------------------------- head */
+
+static void put_sum(FILE *out, const struct amap *am, const struct amap_process *p)
+{
+	uint64_t own = amap_layer_sum(&p->counts, AMAP_OWN);
+	uint64_t cow = amap_layer_sum(&p->counts, AMAP_COW);
+
+	if (p->zombie) {
+		fputs("dead, not waited for yet (a zombie): no memory", out);
+		return;
+	}
+	if (p->nthreads > 1)
+		fprintf(out, "%zu threads \u00b7 ", p->nthreads);
+	fprintf(out, "%zu %s \u00b7 %s", p->mappings.len, am->cp->pre_dump ? "ranges" : "mappings",
+		amap_pages(p->npages).s);
+	if (p->nreserved)
+		fprintf(out, " + %s reserved", amap_pages(p->nreserved).s);
+	if (p->broken_pages)
+		return;
+	fprintf(out, " \u00b7 in the checkpoint: %s private", amap_pages(own).s);
+	if (cow)
+		fprintf(out, ", %s shared by copy-on-write", amap_pages(cow).s);
+	if (p->in_objects)
+		fprintf(out, ", %s in shared memory", amap_pages(p->in_objects).s);
+}
+
+static void draw_panel_head(FILE *out, const struct amap_layout *l, const struct amap_panel *panel,
+			    int x, int y)
+{
+	const struct amap_process *p = panel->p;
+	int w = AMAP_WIDTH - AMAP_MARGIN - x, rounds = amap_rounds_width(l->am);
+
+	if (p->depth)
+		fprintf(out, "<path class=\"ln\" d=\"M%d %dv%dh%d\"/>", x - AMAP_INDENT + 5, y - 6,
+			22, AMAP_INDENT - 8);
+	begin_label(out, x, y, w - rounds - 10, HEAD);
+	fprintf(out, "<text class=\"h2\" x=\"0\" y=\"20\">%u ", p->pid);
+	amap_put_text(out, p->comm, 40);
+	fputs("</text><text class=\"mu\" x=\"0\" y=\"35\">", out);
+	put_sum(out, l->am, p);
+	fputs("</text></svg>\n", out);
+	if (rounds && !p->zombie && !p->broken_pages)
+		amap_draw_rounds(out, l->am, &p->counts, AMAP_WIDTH - AMAP_MARGIN - rounds, y + 12,
+				 HEAD - 14);
+}
+
+static int draw_error(FILE *out, const struct amap_process *p, int x, int y)
+{
+	if (out) {
+		begin_label(out, x, y, AMAP_WIDTH - AMAP_MARGIN - x, 18);
+		fputs("<text class=\"er\" x=\"0\" y=\"12\">can't be read: ", out);
+		amap_put_text(out, p->error, 400);
+		fputs("</text></svg>\n", out);
+	}
+	return 18;
+}
+
+int amap_draw_panel(FILE *out, const struct amap_layout *l, const struct amap_panel *panel, int y)
+{
+	int line = ROW_ADDRESS + ROW_BAND + ROW_CELLS + lanes_height(l->am) + ROW_GAP +
+		   (panel->has_tags ? ROW_TAGS : 0);
+	int x = AMAP_MARGIN + panel->indent, h = HEAD;
+
+	if (out)
+		draw_panel_head(out, l, panel, x, y);
+	if (panel->p->error)
+		h += draw_error(out, panel->p, x, y + h);
+	if (out) {
+		fprintf(out, "<g transform=\"translate(%d %d)\">\n", x, y + h);
+		vec_foreach (g, &panel->groups)
+			draw_group(out, l, panel, g, (int)g->line * line);
+		fputs("</g>\n", out);
+	}
+	return h + (int)panel->nlines * line + 8;
+}

@@ -3,7 +3,7 @@
 #include "base/io.h"
 #include "inspect/map_draw.h"
 
-enum { PANELS = 30 };
+enum { PANELS = 20 };
 
 static const struct {
 	enum torpor_map_format format;

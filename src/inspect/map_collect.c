@@ -90,7 +90,7 @@ static int describe_memfd(const struct collector *c, const VmaEntry *v, const Fi
 	if (!e)
 		return bad(c, v, "shmid: its memfd isn't in memfd.img");
 	if (strcmp(e->name, "/dev/zero") == 0)
-		m->name = arena_printf(c->am->a, "[shared memory %" PRIu32 "]", e->shmid);
+		m->name = arena_printf(c->am->a, "[shm %" PRIu32 "]", e->shmid);
 	else
 		m->name = arena_printf(c->am->a, "memfd:%s", e->name);
 	if (v->status & ST_FILE_SHARED) {
@@ -122,8 +122,7 @@ static void describe_shm(const struct collector *c, const VmaEntry *v, struct am
 	m->in_object = true;
 	m->shmid = v->shmid;
 	m->name = arena_printf(c->am->a,
-			       v->status & ST_SYSVIPC ? "[System V shm %" PRIu64 "]"
-						      : "[shared memory %" PRIu64 "]",
+			       v->status & ST_SYSVIPC ? "[sysv %" PRIu64 "]" : "[shm %" PRIu64 "]",
 			       v->shmid);
 }
 
@@ -132,10 +131,13 @@ static const struct {
 	enum amap_kind kind;
 	const char *name;
 } special[] = {
-	{ST_VSYSCALL, AMAP_KERNEL, "[vsyscall]"}, {ST_VDSO, AMAP_KERNEL, "[vdso]"},
-	{ST_VVAR, AMAP_KERNEL, "[vvar]"},	  {ST_SHSTK, AMAP_STACK, "[shadow stack]"},
-	{ST_AIORING, AMAP_OTHER, "[aio]"},	  {ST_SOCKET, AMAP_OTHER, "[packet socket]"},
-	{ST_PLUGIN, AMAP_OTHER, "[device]"},	  {ST_HEAP, AMAP_HEAP, "[heap]"},
+	{ST_VDSO, AMAP_KERNEL, "[vdso]"},
+	{ST_VVAR, AMAP_KERNEL, "[vvar]"},
+	{ST_SHSTK, AMAP_STACK, "[shadow stack]"},
+	{ST_AIORING, AMAP_OTHER, "[aio]"},
+	{ST_SOCKET, AMAP_OTHER, "[packet socket]"},
+	{ST_PLUGIN, AMAP_OTHER, "[device]"},
+	{ST_HEAP, AMAP_HEAP, "[heap]"},
 };
 
 static int describe(const struct collector *c, const MmEntry *mm, const VmaEntry *v,
@@ -231,7 +233,9 @@ static int add_mappings(struct collector *c, const MmEntry *mm)
 			TRY(check_range(c, v, last_guard));
 			last_guard = v->end;
 			add_guard(c->p, v);
-		} else {
+		} else if (!(v->status & ST_VSYSCALL)) {
+			/* That page is the kernel's own, above all user space and in every process.
+			 */
 			TRY(add_mapping(c, mm, v, last));
 			last = v->end;
 		}
@@ -273,8 +277,7 @@ static int name_thread_stacks(struct collector *c, const PstreeEntry *e)
 		    p->mappings.data[at].kind != AMAP_ANON)
 			continue;
 		p->mappings.data[at].kind = AMAP_STACK;
-		p->mappings.data[at].name =
-			arena_printf(c->am->a, "[stack of thread %u]", e->threads[i]);
+		p->mappings.data[at].name = arena_printf(c->am->a, "[stack %u]", e->threads[i]);
 	}
 	return 0;
 }
@@ -384,11 +387,13 @@ static void find_objects(struct amap *am)
 /* -------------------------------------------------------------------- all */
 
 /* The inventory is written last: its time is that of the dump's end. */
-static void find_date(struct amap *am)
+static void find_title(struct amap *am)
 {
+	auto_free char *path = realpath(am->cp->path, NULL);
 	struct stat st;
 	struct tm tm;
 
+	am->title = arena_str(am->a, path ? path : am->cp->path);
 	if (fstatat(am->cp->dir.fd, "inventory.img", &st, 0) == 0 &&
 	    gmtime_r(&st.st_mtim.tv_sec, &tm))
 		strftime(am->date, sizeof(am->date), "%Y-%m-%d %H:%M:%S UTC", &tm);
@@ -419,7 +424,7 @@ void amap_collect(struct torpor_checkpoint *cp, struct amap *am)
 	struct err err = ERR_INIT;
 
 	*am = (struct amap){.cp = cp, .a = arena_new(), .first_error = ERR_INIT};
-	find_date(am);
+	find_title(am);
 	open_store(am);
 	c.err = &err;
 	if (load_memfds(&c) < 0)

@@ -284,41 +284,14 @@ static void begin_label(FILE *out, int x, int y, int w, int h)
 		MAX(w, 1), h);
 }
 
-static void put_group_name(FILE *out, const struct amap_panel *panel, const struct amap_group *g)
-{
-	const struct amap_block *b = &panel->blocks.data[g->first];
-	const char *name = "";
-
-	if (b->n > 1) {
-		fprintf(out, "%zu mappings", b->n);
-		return;
-	}
-	for (size_t i = g->first; i < g->first + g->n && !name[0]; i++)
-		name = panel->p->mappings.data[panel->blocks.data[i].first].name;
-	if (name[0])
-		amap_put_text(out, amap_base_name(name), 60);
-	else
-		fputs(b->kind == AMAP_RESERVED ? "reserved"
-		      : b->kind == AMAP_RANGE  ? "pages"
-					       : "anon",
-		      out);
-}
-
 static void draw_label(FILE *out, const struct amap_panel *panel, const struct amap_group *g, int y)
 {
-	uint64_t kept = 0, npages = 0;
+	struct amap_label label = amap_group_label(panel, g);
 
-	for (size_t i = g->first; i < g->first + g->n; i++) {
-		kept += amap_kept(&panel->blocks.data[i].counts);
-		npages += panel->blocks.data[i].npages;
-	}
 	begin_label(out, g->x, y, g->w, ROW_BAND);
 	fputs("<text x=\"3\" y=\"11\">", out);
-	put_group_name(out, panel, g);
-	fputs("</text><text class=\"sm mu\" x=\"3\" y=\"23\">", out);
-	if (kept)
-		fprintf(out, "%s of ", amap_pages(kept).s);
-	fprintf(out, "%s</text></svg>\n", amap_pages(npages).s);
+	amap_put_text(out, label.name, sizeof(label.name));
+	fprintf(out, "</text><text class=\"sm mu\" x=\"3\" y=\"23\">%s</text></svg>\n", label.size);
 }
 
 /* A break: nothing is mapped in between. */
@@ -333,6 +306,17 @@ static void draw_gap(FILE *out, const struct amap_group *g, int y)
 		amap_bytes(g->gap).s);
 }
 
+/* Room for a label that is longer than its blocks are wide. */
+static void draw_plate(FILE *out, const struct amap_panel *panel, const struct amap_group *g, int y)
+{
+	const struct amap_block *last = &panel->blocks.data[g->first + g->n - 1];
+	int x = last->x + last->w, w = g->x + g->w - x;
+
+	if (w > 0)
+		fprintf(out, "<path class=\"%s\" opacity=\".4\" d=\"M%d %dh%dv%dh-%dz\"/>",
+			amap_kind_class(last->kind), x, y, w, ROW_BAND, w);
+}
+
 static void draw_group(FILE *out, const struct amap_layout *l, const struct amap_panel *panel,
 		       const struct amap_group *g, int y)
 {
@@ -344,6 +328,7 @@ static void draw_group(FILE *out, const struct amap_layout *l, const struct amap
 		fprintf(out, "<text class=\"mono mu\" x=\"%d\" y=\"%d\">%" PRIx64 "</text>", g->x,
 			y + ROW_ADDRESS - 2, panel->blocks.data[g->first].start);
 	y += ROW_ADDRESS;
+	draw_plate(out, panel, g, y);
 	for (size_t i = g->first; i < g->first + g->n; i++)
 		draw_block(out, l, panel, &panel->blocks.data[i], y);
 	draw_label(out, panel, g, y);
@@ -392,6 +377,8 @@ static void put_sum(FILE *out, const struct amap *am, const struct amap_process 
 		fputs("dead, not waited for yet (a zombie): no memory", out);
 		return;
 	}
+	if (p->parent != SIZE_MAX)
+		fprintf(out, "child of %u \u00b7 ", p->ppid);
 	if (p->nthreads > 1)
 		fprintf(out, "%zu threads \u00b7 ", p->nthreads);
 	fprintf(out, "%zu %s \u00b7 %s", p->mappings.len, am->cp->pre_dump ? "ranges" : "mappings",

@@ -20,8 +20,8 @@ int amap_draw_rest(FILE *out, const struct amap_layout *l, int y);
 /* What is said of a block: lines of text for <title>. */
 void amap_put_block_tip(FILE *out, const struct amap_layout *l, const struct amap_panel *panel,
 			const struct amap_block *b);
-/* "812, 813, 814 and 7 more" */
-void amap_put_users(FILE *out, const struct amap_users *u);
+/* "812, 813, 814 and 7 more": names at most so many */
+void amap_put_users(FILE *out, const struct amap_users *u, size_t most);
 /* "round 5"; "rounds 1-3" for the class that stands for all older ones. */
 struct amap_round {
 	char s[48];

@@ -17,8 +17,9 @@ enum {
 	ROUNDS_H = 46,
 	ROUNDS_ROOM = 90, /* to the left of the chart: its name */
 	SKYLINE_H = 56,
-	BAR_MAX = 26,
-	COLUMNS = 2, /* of the list of what is shared */
+	BAR_MAX = 64,
+	BAR_LABEL = 40, /* from that width on a bar has its pid below */
+	COLUMNS = 2,	/* of the list of what is shared */
 	REST_MAX = 24,
 };
 
@@ -34,7 +35,7 @@ static void draw_title(FILE *out, const struct amap *am, int w)
 	fprintf(out, "<svg x=\"%d\" y=\"10\" width=\"%d\" height=\"30\" class=\"lb\">", AMAP_MARGIN,
 		w);
 	fputs("<text class=\"h1\" x=\"0\" y=\"22\">", out);
-	amap_put_text(out, am->cp->path, 160);
+	amap_put_text(out, am->title, 160);
 	fputs("</text></svg>\n", out);
 	fprintf(out, "<text x=\"%d\" y=\"56\">%s of %s \u00b7 ", AMAP_MARGIN,
 		am->cp->pre_dump ? "Memory of a pre-dump" : "Address spaces of a dump", am->date);
@@ -182,7 +183,7 @@ static void draw_reading(struct flow *f, const struct amap *am)
 {
 	new_row(f, "How to read it");
 	draw_words(f, "A column is as high as its share of pages that is in the checkpoint.");
-	draw_words(f, "Twice as wide is 32 times as large.");
+	draw_words(f, "Twice as wide is 8 times as large; the widest are cut.");
 	draw_words(f, "// 1.2G: a gap where nothing is mapped.");
 	if (am->nlevels > 1)
 		draw_words(f, "Lanes at the bottom: what each round has written, oldest on top.");
@@ -293,6 +294,9 @@ static void draw_bars(FILE *out, const struct amap *am, int y)
 		fprintf(out, "</title><path class=\"bar\" d=\"M%d %dh%dv1h-%dz\"/>", x,
 			y + 22 + SKYLINE_H, bar, bar);
 		amap_draw_column(out, am, &bars[i].counts, full, x, y + 22, bar, SKYLINE_H);
+		if (w >= BAR_LABEL)
+			fprintf(out, "<text class=\"sm mu mid\" x=\"%d\" y=\"%d\">%u</text>",
+				x + bar / 2, y + 34 + SKYLINE_H, am->processes.data[i].pid);
 		fputs("</g>\n", out);
 	}
 }
@@ -303,7 +307,7 @@ static int draw_skyline(FILE *out, const struct amap *am, int y)
 		return 0;
 	if (out)
 		draw_bars(out, am, y);
-	return SKYLINE_H + 36;
+	return SKYLINE_H + 44;
 }
 
 /* ---------------------------------------------------------- what is shared */
@@ -346,7 +350,7 @@ static void draw_shared_thing(FILE *out, const struct shared_thing *t, int x, in
 	else
 		fprintf(out, ", %s", amap_pages(t->npages).s);
 	fputs(": <tspan class=\"mu\">", out);
-	amap_put_users(out, t->users);
+	amap_put_users(out, t->users, 3);
 	fputs("</tspan></text></svg>\n", out);
 }
 

@@ -93,7 +93,7 @@ static void write_head(FILE *out, const struct amap_layout *l)
 	      "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
 	      "style-src 'unsafe-inline'; script-src 'unsafe-inline'\"/>\n<title>",
 	      out);
-	amap_put_text(out, l->am->cp->path, 200);
+	amap_put_text(out, l->am->title, 200);
 	fputs(": address spaces</title>\n<style>", out);
 	amap_put_style(out, l->am, /* dark= */ true);
 	fputs(style, out);

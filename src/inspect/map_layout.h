@@ -67,8 +67,14 @@ struct amap_layout {
 void amap_layout_make(struct amap *am, const uint32_t *pids, size_t npids, size_t max_panels,
 		      struct amap_layout *ret);
 void amap_layout_done(struct amap_layout *l);
-/* How wide so many pages are: 32 times as many are twice as wide. */
+/* How wide so many pages are: eight times as many are twice as wide, up to a limit. */
 int amap_width_of(uint64_t npages);
+
+struct amap_label {
+	char name[96]; /* of the file, or what it is; "+12": so many mappings, folded */
+	char size[64]; /* "1.2M of 4.0M": in the checkpoint, and all; nothing: just its size */
+};
+struct amap_label amap_group_label(const struct amap_panel *panel, const struct amap_group *g);
 
 /* A gap this large gets a mark and its size; others are some blank pixels. */
 #define AMAP_GAP_SHOWN (UINT64_C(1) << 20)

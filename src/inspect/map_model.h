@@ -134,6 +134,7 @@ struct amap {
 	VEC(struct amap_shared_range) shared; /* sorted */
 	VEC(struct amap_object) objects;
 	VEC(struct amap_family) families;
+	const char *title; /* the directory, as an absolute path */
 	char date[32];
 	struct amap_counts counts;  /* each page once */
 	uint64_t npages, nreserved; /* of all processes */

@@ -25,14 +25,14 @@ static const struct colour kinds[AMAP_KIND_MAX] = {
 	[AMAP_RESERVED] =     {"k-none", "reserved (no access)", "#f4f4f1", "#26272a"},
 	[AMAP_OTHER] =        {"k-other", "other", "#dfe0b4", "#55562b"},
 	[AMAP_RANGE] =        {"k-range", "range of pages (a pre-dump doesn't say what)", "#b5d5f2", "#25507c"},
-	[AMAP_FOLDED] =       {"k-folded", "several small ones, folded", "#e3e9ee", "#333a42"},
+	[AMAP_FOLDED] =       {"k-folded", "+12: as many small ones, folded", "#e3e9ee", "#333a42"},
 };
 
 /* Newest to oldest. */
 static const struct { unsigned char rgb[3]; } warm_light[] = {
 	{{0xb3, 0x1b, 0x0c}}, {{0xe8, 0x63, 0x1a}}, {{0xf5, 0xa9, 0x4a}}, {{0xdd, 0xcb, 0xa4}},
 }, warm_dark[] = {
-	{{0xff, 0xe1, 0x6b}}, {{0xff, 0x9d, 0x2e}}, {{0xd0, 0x55, 0x22}}, {{0x74, 0x4a, 0x3c}},
+	{{0xff, 0xe1, 0x6b}}, {{0xff, 0x9d, 0x2e}}, {{0xd0, 0x55, 0x22}}, {{0x98, 0x6a, 0x55}},
 };
 enum { STOPS = ARRAY_SIZE(warm_light) };
 
@@ -59,8 +59,8 @@ const char *amap_kind_name(enum amap_kind kind)
 static void put_ramp(FILE *out, const struct amap *am, bool dark)
 {
 	for (unsigned int i = 0; i < am->nlevels; i++) {
-		/* One round only is the newest one. */
-		double at = am->nlevels > 1 ? (double)i / (am->nlevels - 1) * (STOPS - 1) : 0;
+		/* Where there is one round only, nothing is hotter than anything else. */
+		double at = am->nlevels > 1 ? (double)i / (am->nlevels - 1) * (STOPS - 1) : 1;
 		size_t k = MIN((size_t)at, (size_t)STOPS - 2);
 		unsigned int c[3];
 

@@ -20,9 +20,9 @@ struct amap_round amap_round_name(const struct amap *am, unsigned int level)
 	return r;
 }
 
-void amap_put_users(FILE *out, const struct amap_users *u)
+void amap_put_users(FILE *out, const struct amap_users *u, size_t most)
 {
-	size_t n = MIN(u->n, (size_t)AMAP_NAMED_PIDS);
+	size_t n = MIN(u->n, MIN(most, (size_t)AMAP_NAMED_PIDS));
 
 	for (size_t i = 0; i < n; i++)
 		fprintf(out, "%s%u", i ? ", " : "", u->pids[i]);
@@ -103,12 +103,12 @@ static void put_shared_with(FILE *out, const struct amap *am, const struct amap_
 		const struct amap_family *f = &am->families.data[b->family];
 
 		fprintf(out, "copy-on-write: stored with %" PRIu64 ", shared among ", f->owner);
-		amap_put_users(out, &f->users);
+		amap_put_users(out, &f->users, AMAP_NAMED_PIDS);
 		fputc('\n', out);
 	}
 	if (b->object != AMAP_NONE && am->objects.data[b->object].users.n > 1) {
 		fputs("mapped by ", out);
-		amap_put_users(out, &am->objects.data[b->object].users);
+		amap_put_users(out, &am->objects.data[b->object].users, AMAP_NAMED_PIDS);
 		fputc('\n', out);
 	}
 }

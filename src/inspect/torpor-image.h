@@ -76,7 +76,7 @@ enum torpor_map_format {
 struct torpor_map_options {
 	const uint32_t *pids; /* the processes to show in detail ... */
 	size_t npids;	      /* ... 0: the most interesting ones */
-	size_t max_processes; /* how many these may be; 0: 30 */
+	size_t max_processes; /* how many these may be; 0: 20 */
 };
 
 /*

@@ -57,6 +57,21 @@ static int by_score(const void *a, const void *b)
 	return (x->i > y->i) - (x->i < y->i);
 }
 
+/*
+ * Marks the first `most` of them; but none, if more of them would have the same right to be there:
+ * that the first 300 of 60,000 equal mappings are shown says nothing.
+ */
+static void choose_best(struct ranked *all, size_t n, size_t most, bool *chosen)
+{
+	size_t upto = MIN(most, n);
+
+	qsort(all, n, sizeof(*all), by_score);
+	while (upto && upto < n && all[upto - 1].score == all[MIN(most, n - 1)].score)
+		upto--;
+	for (size_t i = 0; i < upto; i++)
+		chosen[all[i].i] = true;
+}
+
 /* Marks the `most` mappings that have most in them; size counts as well, but little. */
 static void choose_mappings(const struct amap_process *p, size_t most, bool *chosen)
 {
@@ -68,9 +83,7 @@ static void choose_mappings(const struct amap_process *p, size_t most, bool *cho
 		all[i].i = i;
 		all[i].score = amap_kept(&m->counts) + amap_mapping_pages(m) / 1024;
 	}
-	qsort(all, p->mappings.len, sizeof(*all), by_score);
-	for (size_t i = 0; i < MIN(most, p->mappings.len); i++)
-		chosen[all[i].i] = true;
+	choose_best(all, p->mappings.len, most, chosen);
 }
 
 static struct amap_block block_of(const struct amap_process *p, size_t i)
@@ -196,9 +209,7 @@ static void choose_groups(const struct amap_panel *panel, size_t most, bool *cho
 			all[i].score += amap_kept(&b->counts) + b->npages / 1024;
 		}
 	}
-	qsort(all, panel->groups.len, sizeof(*all), by_score);
-	for (size_t i = 0; i < MIN(most, panel->groups.len); i++)
-		chosen[all[i].i] = true;
+	choose_best(all, panel->groups.len, most, chosen);
 }
 
 /* Too many to look at: what lies between the chosen ones becomes one block. */
@@ -250,7 +261,8 @@ struct amap_label amap_group_label(const struct amap_panel *panel, const struct 
 		npages += panel->blocks.data[i].npages;
 	}
 	if (panel->blocks.data[g->first].n > 1)
-		snprintf(label.name, sizeof(label.name), "+%zu", panel->blocks.data[g->first].n);
+		snprintf(label.name, sizeof(label.name), "%zu folded",
+			 panel->blocks.data[g->first].n);
 	else
 		str_copy(label.name, sizeof(label.name), group_name(panel, g));
 	if (kept)

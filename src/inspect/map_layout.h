@@ -71,7 +71,7 @@ void amap_layout_done(struct amap_layout *l);
 int amap_width_of(uint64_t npages);
 
 struct amap_label {
-	char name[96]; /* of the file, or what it is; "+12": so many mappings, folded */
+	char name[96]; /* of the file, or what it is; "12 folded": so many mappings */
 	char size[64]; /* "1.2M of 4.0M": in the checkpoint, and all; nothing: just its size */
 };
 struct amap_label amap_group_label(const struct amap_panel *panel, const struct amap_group *g);

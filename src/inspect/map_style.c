@@ -25,7 +25,7 @@ static const struct colour kinds[AMAP_KIND_MAX] = {
 	[AMAP_RESERVED] =     {"k-none", "reserved (no access)", "#f4f4f1", "#26272a"},
 	[AMAP_OTHER] =        {"k-other", "other", "#dfe0b4", "#55562b"},
 	[AMAP_RANGE] =        {"k-range", "range of pages (a pre-dump doesn't say what)", "#b5d5f2", "#25507c"},
-	[AMAP_FOLDED] =       {"k-folded", "+12: as many small ones, folded", "#e3e9ee", "#333a42"},
+	[AMAP_FOLDED] =       {"k-folded", "several mappings, folded", "#e3e9ee", "#333a42"},
 };
 
 /* Newest to oldest. */

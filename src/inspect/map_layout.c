@@ -33,10 +33,10 @@ int amap_width_of(uint64_t npages)
 {
 	/* 6 pixels times 2^(0/3), 2^(1/3), 2^(2/3), in hundredths */
 	static const int steps[] = {600, 756, 952};
-	unsigned int k = npages ? 63 - (unsigned int)__builtin_clzll(npages) : 0;
+	unsigned int k = 63 - (unsigned int)__builtin_clzll(npages | 1);
 	double low = (double)(steps[k % 3] << k / 3) / 100;
 	double high = (double)(steps[(k + 1) % 3] << (k + 1) / 3) / 100;
-	double above = (double)npages / (double)(UINT64_C(1) << k) - 1;
+	double above = (double)MAX(npages, UINT64_C(1)) / (double)(UINT64_C(1) << k) - 1;
 
 	return (int)MIN(low + (high - low) * above, (double)WIDTH_MAX);
 }

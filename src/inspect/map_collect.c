@@ -37,6 +37,7 @@ struct collector {
 	struct amap *am;
 	struct torpor_checkpoint *cp;
 	VEC(const MemfdInodeEntry *) memfds;
+	struct map memfd_by_id; /* to places in `memfds` */
 	struct amap_process *p; /* the one at work */
 	struct err *err;
 };
@@ -63,17 +64,18 @@ static int load_memfds(struct collector *c)
 	int got;
 
 	TRY(img_open(&c->cp->dir, IMG_MEMFD, 0, &r, c->err));
-	while ((got = img_get(r, c->cp->a, &e, c->err)) > 0)
+	while ((got = img_get(r, c->cp->a, &e, c->err)) > 0) {
+		map_put(&c->memfd_by_id, e->inode_id, c->memfds.len);
 		*vec_push(&c->memfds) = e;
+	}
 	return got;
 }
 
 static const MemfdInodeEntry *find_memfd(const struct collector *c, uint64_t inode_id)
 {
-	vec_foreach (e, &c->memfds)
-		if ((*e)->inode_id == inode_id)
-			return *e;
-	return NULL;
+	size_t i = map_get(&c->memfd_by_id, inode_id);
+
+	return i == MAP_NONE ? NULL : c->memfds.data[i];
 }
 
 static int bad(const struct collector *c, const VmaEntry *v, const char *what)
@@ -112,7 +114,7 @@ static int describe_file(const struct collector *c, const VmaEntry *v, struct am
 		return bad(c, v, "shmid: no such file in files.img");
 	if (v->status & ST_MEMFD)
 		return describe_memfd(c, v, f, m);
-	m->name = f->reg ? f->reg->name : "[not a regular file]";
+	m->name = f->reg ? f->reg->name : arena_printf(c->am->a, "[file %u]", f->id);
 	return 0;
 }
 
@@ -434,6 +436,7 @@ void amap_collect(struct torpor_checkpoint *cp, struct amap *am)
 	find_objects(am);
 	sum_up(am);
 	vec_done(&c.memfds);
+	map_done(&c.memfd_by_id);
 }
 
 void amap_done(struct amap *am)

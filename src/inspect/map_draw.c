@@ -25,6 +25,7 @@ enum {
 	ROW_GAP = 7,
 	HEAD = 40,
 	ROUND_W = 38, /* of one bar with its number */
+	STEPS = 3,
 };
 
 /* ------------------------------------------------------------------ columns */
@@ -32,51 +33,71 @@ enum {
 /* How many of h pixels so many pages get: something if there is one. */
 static int share_of(uint64_t n, uint64_t full, int h)
 {
-	int px = full ? (int)((double)n / (double)full * h + 0.5) : 0;
+	double share = (double)n / (double)MAX(full, UINT64_C(1));
+	int px = (int)(MIN(share, 1.0) * h + 0.5);
 
-	return n && px < 2 ? 2 : MIN(px, h);
+	return n ? MAX(px, 2) : 0;
 }
 
-/* Calls fn for each class that has pages in a column, from the bottom up: y is its top. */
-typedef void column_fn(void *arg, enum amap_layer layer, unsigned int level, int y, int h);
-static void each_class(const struct amap *am, const struct amap_counts *c, uint64_t full, int h,
-		       column_fn *fn, void *arg)
-{
-	static const enum amap_layer order[] = {AMAP_COW, AMAP_OWN};
-	int at = h;
-
-	for (size_t i = 0; i < ARRAY_SIZE(order); i++)
-		for (unsigned int level = am->nlevels; level-- > 0;) {
-			int px = MIN(share_of(c->n[order[i]][level], full, h), at);
-
-			at -= px;
-			if (px)
-				fn(arg, order[i], level, at, px);
-		}
-}
-
-struct column {
-	FILE *out;
-	int x, y, w;
+/* Heights of the classes of a column, from the bottom up: shared ones first, older ones first. */
+struct heights {
+	int px[AMAP_COW + 1][AMAP_LEVELS];
 };
 
-static void draw_part(void *arg, enum amap_layer layer, unsigned int level, int y, int h)
+/* Few pages beside many have to be seen: the many give way. */
+static struct heights heights_of(const struct amap *am, const struct amap_counts *c, uint64_t full,
+				 int h)
 {
-	const struct column *c = arg;
+	struct heights all = {0};
+	int *px = all.px[0], sum = 0;
 
-	fprintf(c->out, "<path class=\"l%u\" d=\"M%d %dh%dv%dh-%dz\"/>", level, c->x, c->y + y,
-		c->w, h, c->w);
-	if (layer == AMAP_COW)
-		fprintf(c->out, "<path fill=\"url(#hatch)\" d=\"M%d %dh%dv%dh-%dz\"/>", c->x,
-			c->y + y, c->w, h, c->w);
+	for (int layer = AMAP_OWN; layer <= AMAP_COW; layer++)
+		for (unsigned int level = 0; level < am->nlevels; level++) {
+			all.px[layer][level] = share_of(c->n[layer][level], full, h);
+			sum += all.px[layer][level];
+		}
+	for (; sum > h; sum--) {
+		size_t most = 0;
+
+		for (size_t i = 1; i < (AMAP_COW + 1) * AMAP_LEVELS; i++)
+			most = px[i] > px[most] ? i : most;
+		px[most]--;
+	}
+	return all;
+}
+
+/* How far the top of a class is from that of its column. */
+static int top_of(const struct amap *am, const struct heights *all, int h, enum amap_layer layer,
+		  unsigned int level)
+{
+	for (unsigned int i = level; i < am->nlevels; i++)
+		h -= all->px[layer][i];
+	for (unsigned int i = 0; layer == AMAP_OWN && i < am->nlevels; i++)
+		h -= all->px[AMAP_COW][i];
+	return h;
+}
+
+void amap_put_rect(FILE *out, const char *class, int x, int y, int w, int h)
+{
+	fprintf(out, "<path class=\"%s\" d=\"M%d %dh%dv%dh-%dz\"/>", class, x, y, w, h, w);
 }
 
 void amap_draw_column(FILE *out, const struct amap *am, const struct amap_counts *c, uint64_t full,
 		      int x, int y, int w, int h)
 {
-	struct column col = {out, x, y, w};
+	struct heights all = heights_of(am, c, full, h);
 
-	each_class(am, c, full, h, draw_part, &col);
+	for (int layer = AMAP_OWN; layer <= AMAP_COW; layer++)
+		for (unsigned int level = 0; level < am->nlevels; level++) {
+			int top = top_of(am, &all, h, (enum amap_layer)layer, level);
+			int px = all.px[layer][level];
+
+			if (!px)
+				continue;
+			amap_put_rect(out, amap_level_class(level).s, x, y + top, w, px);
+			if (layer == AMAP_COW)
+				amap_put_rect(out, "hatch", x, y + top, w, px);
+		}
 }
 
 /* ------------------------------------------------------------------- cells */
@@ -84,41 +105,33 @@ void amap_draw_column(FILE *out, const struct amap *am, const struct amap_counts
 /* One path for all columns of one class; neighbours that are alike become one rectangle. */
 struct cells {
 	FILE *out;
+	const char *class;
 	int from, upto, y, h; /* a rectangle that may go on; h 0: none */
 	bool any;
 };
 
-static void flush_cells(struct cells *c, const char *class)
+static void flush_cells(struct cells *c)
 {
 	if (!c->h)
 		return;
 	if (!c->any)
-		fprintf(c->out,
-			class[0] == 'l' ? "<path class=\"%s\" d=\"" : "<path fill=\"%s\" d=\"",
-			class);
+		fprintf(c->out, "<path class=\"%s\" d=\"", c->class);
 	c->any = true;
 	fprintf(c->out, "M%d %dh%dv%dh-%dz", c->from, c->y, c->upto - c->from, c->h,
 		c->upto - c->from);
 	c->h = 0;
 }
 
-struct cell {
-	int y, h;
-};
-
-/* The part of a column that belongs to the class that is drawn. */
-struct finder {
-	enum amap_layer layer;
-	unsigned int level;
-	struct cell found;
-};
-
-static void find_part(void *arg, enum amap_layer layer, unsigned int level, int y, int h)
+static void end_cells(struct cells *c)
 {
-	struct finder *f = arg;
+	flush_cells(c);
+	if (c->any)
+		fputs("\"/>", c->out);
+}
 
-	if (layer == f->layer && level == f->level)
-		f->found = (struct cell){y, h};
+static uint64_t pages_of_bin(const struct amap_block *b, size_t i)
+{
+	return amap_bins_edge(&b->bins, i + 1) - amap_bins_edge(&b->bins, i);
 }
 
 static int bin_x(const struct amap_block *b, size_t i)
@@ -126,49 +139,47 @@ static int bin_x(const struct amap_block *b, size_t i)
 	return b->x + (int)((double)b->w * (double)i / (double)b->bins.n + 0.5);
 }
 
-static void add_cell(struct cells *c, const char *class, int x, int x_end, int y, int h)
+static void add_cell(struct cells *c, const struct amap_block *b, size_t bin, int y, int h)
 {
+	int x = bin_x(b, bin);
+
 	if (c->h && (c->y != y || c->h != h || c->upto != x))
-		flush_cells(c, class);
+		flush_cells(c);
 	if (!c->h) {
 		c->from = x;
 		c->y = y;
 	}
 	c->h = h;
-	c->upto = x_end;
+	c->upto = bin_x(b, bin + 1);
 }
 
 static void draw_class(FILE *out, const struct amap *am, const struct amap_block *b, int y,
 		       enum amap_layer layer, unsigned int level, const char *class)
 {
-	struct cells cells = {.out = out};
+	struct cells cells = {.out = out, .class = class};
 
 	for (size_t i = 0; i < b->bins.n; i++) {
-		struct finder f = {layer, level, {0}};
-		uint64_t full = amap_bins_edge(&b->bins, i + 1) - amap_bins_edge(&b->bins, i);
+		struct heights all =
+			heights_of(am, &b->bins.bins[i], pages_of_bin(b, i), ROW_CELLS);
 
-		each_class(am, &b->bins.bins[i], full, ROW_CELLS, find_part, &f);
-		if (f.found.h)
-			add_cell(&cells, class, bin_x(b, i), bin_x(b, i + 1), y + f.found.y,
-				 f.found.h);
+		if (all.px[layer][level])
+			add_cell(&cells, b, i, y + top_of(am, &all, ROW_CELLS, layer, level),
+				 all.px[layer][level]);
 	}
-	flush_cells(&cells, class);
-	if (cells.any)
-		fputs("\"/>", out);
+	end_cells(&cells);
 }
 
 static void draw_cells(FILE *out, const struct amap *am, const struct amap_block *b, int y)
 {
 	for (unsigned int level = 0; level < am->nlevels; level++) {
-		char class[16];
+		struct amap_class class = amap_level_class(level);
 
-		snprintf(class, sizeof(class), "l%u", level);
 		if (b->counts.n[AMAP_OWN][level])
-			draw_class(out, am, b, y, AMAP_OWN, level, class);
+			draw_class(out, am, b, y, AMAP_OWN, level, class.s);
 		if (!b->counts.n[AMAP_COW][level])
 			continue;
-		draw_class(out, am, b, y, AMAP_COW, level, class);
-		draw_class(out, am, b, y, AMAP_COW, level, "url(#hatch)");
+		draw_class(out, am, b, y, AMAP_COW, level, class.s);
+		draw_class(out, am, b, y, AMAP_COW, level, "hatch");
 	}
 }
 
@@ -179,38 +190,32 @@ static int step_of(uint64_t n, uint64_t full)
 {
 	double share = (double)n / (double)full;
 
-	return !n ? 0 : share <= 0.1 ? 1 : share <= 0.5 ? 2 : 3;
+	return !n ? 0 : share <= 0.1 ? 1 : share <= 0.5 ? 2 : STEPS;
+}
+
+static void draw_step(FILE *out, const struct amap_block *b, unsigned int level, int step, int y)
+{
+	struct cells cells = {.out = out};
+	char class[32];
+
+	snprintf(class, sizeof(class), "%s s%d", amap_level_class(level).s, step);
+	cells.class = class;
+	for (size_t i = 0; i < b->bins.n; i++)
+		if (step_of(b->bins.bins[i].n[AMAP_WRITTEN][level], pages_of_bin(b, i)) == step)
+			add_cell(&cells, b, i, y, ROW_LANE - 1);
+	end_cells(&cells);
 }
 
 static void draw_lane(FILE *out, const struct amap_block *b, unsigned int level, int y)
 {
-	static const char *const opacity[] = {"", " opacity=\".4\"", " opacity=\".7\"", ""};
-	size_t from = 0;
-	int last = 0;
-
-	for (size_t i = 0; i <= b->bins.n; i++) {
-		int step = 0;
-
-		if (i < b->bins.n)
-			step = step_of(b->bins.bins[i].n[AMAP_WRITTEN][level],
-				       amap_bins_edge(&b->bins, i + 1) -
-					       amap_bins_edge(&b->bins, i));
-		if (step == last)
-			continue;
-		if (last)
-			fprintf(out, "<path class=\"l%u\"%s d=\"M%d %dh%dv%dh-%dz\"/>", level,
-				opacity[last], bin_x(b, from), y, bin_x(b, i) - bin_x(b, from),
-				ROW_LANE - 1, bin_x(b, i) - bin_x(b, from));
-		from = i;
-		last = step;
-	}
+	for (int step = 1; step <= STEPS; step++)
+		draw_step(out, b, level, step, y);
 }
 
 static void draw_lanes(FILE *out, const struct amap *am, const struct amap_block *b, int y)
 {
 	for (unsigned int level = am->nlevels; level-- > 0; y += ROW_LANE) {
-		fprintf(out, "<path class=\"cell\" d=\"M%d %dh%dv%dh-%dz\"/>", b->x, y, b->w,
-			ROW_LANE - 1, b->w);
+		amap_put_rect(out, "cell", b->x, y, b->w, ROW_LANE - 1);
 		if (b->counts.n[AMAP_WRITTEN][level])
 			draw_lane(out, b, level, y);
 	}
@@ -237,11 +242,10 @@ static void draw_block(FILE *out, const struct amap_layout *l, const struct amap
 	put_number(out, "f", b->family);
 	fputs("><title>", out);
 	amap_put_block_tip(out, l, panel, b);
-	fprintf(out, "</title><path class=\"%s\" d=\"M%d %dh%dv%dh-%dz\"/>",
-		amap_kind_class(b->kind), b->x, y, b->w, ROW_BAND, b->w);
+	fputs("</title>", out);
+	amap_put_rect(out, amap_kind_class(b->kind), b->x, y, b->w, ROW_BAND);
 	y += ROW_BAND;
-	fprintf(out, "<path class=\"cell\" d=\"M%d %dh%dv%dh-%dz\"/>", b->x, y, b->w, ROW_CELLS,
-		b->w);
+	amap_put_rect(out, "cell", b->x, y, b->w, ROW_CELLS);
 	draw_cells(out, l->am, b, y);
 	if (l->am->nlevels > 1)
 		draw_lanes(out, l->am, b, y + ROW_CELLS + 3);
@@ -310,11 +314,12 @@ static void draw_gap(FILE *out, const struct amap_group *g, int y)
 static void draw_plate(FILE *out, const struct amap_panel *panel, const struct amap_group *g, int y)
 {
 	const struct amap_block *last = &panel->blocks.data[g->first + g->n - 1];
-	int x = last->x + last->w, w = g->x + g->w - x;
+	int x = last->x + last->w;
+	char class[32];
 
-	if (w > 0)
-		fprintf(out, "<path class=\"%s\" opacity=\".4\" d=\"M%d %dh%dv%dh-%dz\"/>",
-			amap_kind_class(last->kind), x, y, w, ROW_BAND, w);
+	snprintf(class, sizeof(class), "%s pale", amap_kind_class(last->kind));
+	if (x < g->x + g->w)
+		amap_put_rect(out, class, x, y, g->x + g->w - x, ROW_BAND);
 }
 
 static void draw_group(FILE *out, const struct amap_layout *l, const struct amap_panel *panel,
@@ -356,11 +361,9 @@ void amap_draw_rounds(FILE *out, const struct amap *am, const struct amap_counts
 
 		fprintf(out, "<g class=\"r\"><title>%s: %" PRIu64 " pages written (%s)</title>",
 			amap_round_name(am, i).s, n, amap_pages(n).s);
-		fprintf(out, "<path class=\"bar\" d=\"M%d %dh%dv1h-%dz\"/>", x, y + h, ROUND_W - 6,
-			ROUND_W - 6);
+		amap_put_rect(out, "bar", x, y + h, ROUND_W - 6, 1);
 		if (px)
-			fprintf(out, "<path class=\"l%u\" d=\"M%d %dh%dv%dh-%dz\"/>", i, x,
-				y + h - px, ROUND_W - 6, px, ROUND_W - 6);
+			amap_put_rect(out, amap_level_class(i).s, x, y + h - px, ROUND_W - 6, px);
 		fprintf(out, "<text class=\"sm mid\" x=\"%d\" y=\"%d\">%s</text></g>",
 			x + (ROUND_W - 6) / 2, y + h - px - 2, amap_pages(n).s);
 	}

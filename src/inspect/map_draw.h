@@ -31,12 +31,18 @@ struct amap_round amap_round_name(const struct amap *am, unsigned int level);
 int amap_rounds_width(const struct amap *am);
 void amap_draw_rounds(FILE *out, const struct amap *am, const struct amap_counts *c, int x, int y,
 		      int h);
+void amap_put_rect(FILE *out, const char *class, int x, int y, int w, int h);
 /* A column of pages by class, h pixels high for `full` pages. */
 void amap_draw_column(FILE *out, const struct amap *am, const struct amap_counts *c, uint64_t full,
 		      int x, int y, int w, int h);
 
 /* Colours as CSS, for classes of elements: light only, or with a dark set for those who want it. */
 void amap_put_style(FILE *out, const struct amap *am, bool dark);
+/* The class for a round's colour; that for shared pages, on top of it, is "hatch". */
+struct amap_class {
+	char s[16];
+};
+struct amap_class amap_level_class(unsigned int level);
 /* The class for a kind's colour, and its name in the legend. */
 const char *amap_kind_class(enum amap_kind kind);
 const char *amap_kind_name(enum amap_kind kind);

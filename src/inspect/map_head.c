@@ -21,6 +21,7 @@ enum {
 	BAR_LABEL = 40, /* from that width on a bar has its pid below */
 	COLUMNS = 2,	/* of the list of what is shared */
 	REST_MAX = 24,
+	REST_W = 200, /* of the longest bar */
 };
 
 /* ------------------------------------------------------------------- title */
@@ -117,13 +118,10 @@ static void end_item(struct flow *f, const char *text, bool swatch)
 static void draw_swatch(struct flow *f, const char *text, const char *class, bool hatch)
 {
 	begin_item(f, text, true);
-	if (f->out) {
-		fprintf(f->out, "<path class=\"%s\" d=\"M%d %dh13v13h-13z\"/>", class, f->x,
-			f->y - 11);
-		if (hatch)
-			fprintf(f->out, "<path fill=\"url(#hatch)\" d=\"M%d %dh13v13h-13z\"/>",
-				f->x, f->y - 11);
-	}
+	if (f->out)
+		amap_put_rect(f->out, class, f->x, f->y - 11, 13, 13);
+	if (f->out && hatch)
+		amap_put_rect(f->out, "hatch", f->x, f->y - 11, 13, 13);
 	end_item(f, text, true);
 }
 
@@ -159,19 +157,18 @@ static void draw_kinds(struct flow *f, const struct amap_layout *l)
 
 static void draw_classes(struct flow *f, const struct amap *am)
 {
-	char class[16], text[128];
+	char text[128];
 
 	new_row(f, "Below: pages");
 	for (unsigned int i = 0; i < am->nlevels; i++) {
 		struct amap_round round = amap_round_name(am, i);
 
-		snprintf(class, sizeof(class), "l%u", i);
 		if (am->depth == 1)
 			snprintf(text, sizeof(text), "in the checkpoint");
 		else
 			snprintf(text, sizeof(text), "%s%s%s", i ? "" : "last written in ", round.s,
 				 i ? "" : " (this directory)");
-		draw_swatch(f, text, class, false);
+		draw_swatch(f, text, amap_level_class(i).s, false);
 	}
 	if (amap_layer_sum(&am->counts, AMAP_COW))
 		draw_swatch(f, "shared by copy-on-write", "l0", true);
@@ -291,8 +288,8 @@ static void draw_bars(FILE *out, const struct amap *am, int y)
 
 		fputs("<g class=\"p\"><title>", out);
 		put_bar_tip(out, am, &bars[i]);
-		fprintf(out, "</title><path class=\"bar\" d=\"M%d %dh%dv1h-%dz\"/>", x,
-			y + 22 + SKYLINE_H, bar, bar);
+		fputs("</title>", out);
+		amap_put_rect(out, "bar", x, y + 22 + SKYLINE_H, bar, 1);
 		amap_draw_column(out, am, &bars[i].counts, full, x, y + 22, bar, SKYLINE_H);
 		if (w >= BAR_LABEL)
 			fprintf(out, "<text class=\"sm mu mid\" x=\"%d\" y=\"%d\">%u</text>",
@@ -403,18 +400,17 @@ static void draw_rest_row(FILE *out, const struct amap_layout *l, const struct a
 {
 	uint64_t own = amap_layer_sum(&r->counts, AMAP_OWN);
 	uint64_t cow = amap_layer_sum(&r->counts, AMAP_COW);
-	int w = (int)((double)amap_kept(&r->counts) / (double)full * 200 + 0.5);
+	int w = (int)((double)amap_kept(&r->counts) / (double)full * REST_W + 0.5);
 
-	fprintf(out, "<path class=\"bar\" d=\"M%d %dh200v9h-200z\"/>", AMAP_MARGIN, y + 3);
-	if (own + cow) {
+	amap_put_rect(out, "bar", AMAP_MARGIN, y + 3, REST_W, 9);
+	if (w) {
 		int own_w = (int)((double)own / (double)(own + cow) * w + 0.5);
 
-		fprintf(out, "<path class=\"l0\" d=\"M%d %dh%dv9h-%dz\"/>", AMAP_MARGIN, y + 3, w,
-			w);
-		fprintf(out, "<path fill=\"url(#hatch)\" d=\"M%d %dh%dv9h-%dz\"/>",
-			AMAP_MARGIN + own_w, y + 3, w - own_w, w - own_w);
+		amap_put_rect(out, "l0", AMAP_MARGIN, y + 3, w, 9);
+		amap_put_rect(out, "hatch", AMAP_MARGIN + own_w, y + 3, w - own_w, 9);
 	}
-	fprintf(out, "<text x=\"%d\" y=\"%d\">%zu \u00d7 ", AMAP_MARGIN + 212, y + 12, r->n);
+	fprintf(out, "<text x=\"%d\" y=\"%d\">%zu \u00d7 ", AMAP_MARGIN + REST_W + 12, y + 12,
+		r->n);
 	amap_put_text(out, r->comm[0] ? r->comm : "(name unknown)", 40);
 	fprintf(out,
 		" \u00b7 %s mapped \u00b7 in the checkpoint: %s private, %s shared by "

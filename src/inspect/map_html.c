@@ -20,7 +20,7 @@ static const char style[] =
 	"font:12px/1.45 system-ui,sans-serif;background:#1c1d1f;color:#f2f2ee;"
 	"box-shadow:0 2px 10px #0006}"
 	"#tip::first-line{font-family:ui-monospace,monospace}"
-	".lb{pointer-events:none}.b:focus{outline:none}"
+	".b:focus{outline:none}"
 	".b.on>path:first-of-type,.b:focus>path:first-of-type{stroke:#0b62d6;stroke-width:2}"
 	".dim .b:not(.on):not(:focus){opacity:.35}"
 	"@media (prefers-color-scheme:dark){html{background:#17181b}"
@@ -72,7 +72,8 @@ static const char script[] =
 	" blocks[i+step].focus()});\n"
 	"var sections=[].slice.call(document.querySelectorAll('section'));\n"
 	"sections.forEach(function(s){s.words=(s.textContent+' '+\n"
-	" [].slice.call(s.querySelectorAll('.b')).map(function(b){return texts.get(b)}).join(' '))\n"
+	" [].slice.call(s.querySelectorAll('.b')).map(function(b){\n"
+	" return texts.get(b).split('\\n').slice(0,2).join(' ')}).join(' '))\n"
 	" .toLowerCase()});\n"
 	"find.addEventListener('input',function(){var w=find.value.toLowerCase(),n=0;\n"
 	" sections.forEach(function(s){s.hidden=s.words.indexOf(w)<0;n+=!s.hidden});\n"
@@ -129,6 +130,6 @@ void amap_write_html(FILE *out, const struct amap_layout *l)
 		fputs("</svg>\n", out);
 	}
 	fprintf(out,
-		"</main>\n<div id=\"tip\" role=\"status\"></div>\n<script>%s</script>\n</body>\n</html>\n",
+		"</main>\n<div id=\"tip\" role=\"tooltip\"></div>\n<script>%s</script>\n</body>\n</html>\n",
 		script);
 }

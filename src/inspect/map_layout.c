@@ -13,6 +13,7 @@ enum {
 	GROUPS_MIN = 15,	  /* ... but each may have that many */
 	WIDTH_MAX = 640,	  /* of a block */
 	WIDTH_MAX_RESERVED = 100, /* there is nothing to be seen in it */
+	BINS_ALL = 12000,
 	PIXELS_PER_BIN = 2,
 	GAP_MARK = 46,
 	GAP_SMALL = 6,
@@ -323,7 +324,7 @@ static void fill_part(void *arg, const struct amap_part *part)
 }
 
 /* What was read before can be read again; if not, that was noted then. */
-static void fill_bins(struct amap *am, struct amap_panel *panel)
+static void fill_bins(struct amap *am, struct amap_panel *panel, size_t pixels)
 {
 	size_t n = panel->p->mappings.len;
 	auto_free size_t *block_of = xcalloc(n + 1, sizeof(*block_of));
@@ -335,8 +336,7 @@ static void fill_bins(struct amap *am, struct amap_panel *panel)
 		struct amap_block *block = &panel->blocks.data[b];
 		uint64_t first = 0;
 
-		amap_bins_init(&block->bins, am->a, block->npages,
-			       (size_t)block->w / PIXELS_PER_BIN);
+		amap_bins_init(&block->bins, am->a, block->npages, (size_t)block->w / pixels);
 		for (size_t i = block->first; i < block->first + block->n; i++) {
 			block_of[i] = b;
 			first_of[i] = first;
@@ -345,6 +345,17 @@ static void fill_bins(struct amap *am, struct amap_panel *panel)
 	}
 	if (amap_parts(am, panel->p, fill_part, &f, &err) < 0)
 		amap_note_error(am, panel->p, &err);
+}
+
+/* As fine as the screen, unless there is so much that the file would be too large. */
+static size_t pixels_per_bin(const struct amap_layout *l)
+{
+	size_t pixels = 0;
+
+	vec_foreach (panel, &l->panels)
+		vec_foreach (b, &panel->blocks)
+			pixels += (size_t)b->w;
+	return MAX((pixels + BINS_ALL - 1) / BINS_ALL, (size_t)PIXELS_PER_BIN);
 }
 
 /* ---------------------------------------------------------------- choosing */
@@ -459,7 +470,6 @@ static void make_panel(struct amap_layout *l, struct amap_process *p, size_t mos
 		make_groups(panel, width);
 	}
 	place_groups(panel, width);
-	fill_bins(l->am, panel);
 }
 
 /* -------------------------------------------------------------------- tags */
@@ -522,6 +532,9 @@ void amap_layout_make(struct amap *am, const uint32_t *pids, size_t npids, size_
 	for (size_t i = 0; i < am->processes.len; i++)
 		if (chosen[i])
 			make_panel(ret, &am->processes.data[i], most);
+	most = pixels_per_bin(ret);
+	vec_foreach (panel, &ret->panels)
+		fill_bins(am, panel, most);
 	collect_rest(ret, chosen);
 	number_shared(am);
 	vec_foreach (panel, &ret->panels)

@@ -94,7 +94,6 @@ struct amap_family {
 	uint64_t owner; /* the pid that the pages are stored with */
 	uint64_t start, end;
 	const char *name;
-	enum amap_kind kind;
 	struct amap_users users;
 	uint64_t npages; /* shared; the most that one of them has */
 	unsigned int tag;
@@ -169,7 +168,6 @@ struct amap_part {
 	enum amap_layer layer;
 	unsigned int level;
 	uint64_t owner; /* AMAP_COW: whose pagemap has them */
-	uint64_t vaddr;
 };
 typedef void amap_part_fn(void *arg, const struct amap_part *part);
 /* All parts of a process, layer by layer. */
@@ -182,7 +180,7 @@ uint64_t amap_kept(const struct amap_counts *c);
 void amap_counts_add(struct amap_counts *to, const struct amap_counts *c);
 uint64_t amap_mapping_pages(const struct amap_mapping *m);
 
-/* `n` bins for npages; as many as there are pages if n is more. */
+/* `n` bins for npages, at least one; as many as there are pages if n is more. */
 void amap_bins_init(struct amap_bins *b, struct arena *a, uint64_t npages, size_t n);
 /* Pages [first, first + n), cut to those that there are. */
 void amap_bins_add(struct amap_bins *b, uint64_t first, uint64_t n, enum amap_layer layer,

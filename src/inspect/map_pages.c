@@ -42,7 +42,7 @@ uint64_t amap_mapping_pages(const struct amap_mapping *m)
 void amap_bins_init(struct amap_bins *b, struct arena *a, uint64_t npages, size_t n)
 {
 	b->npages = npages;
-	b->n = (size_t)MIN(npages, (uint64_t)MIN(n, (size_t)AMAP_BINS_MAX));
+	b->n = (size_t)MIN(npages, (uint64_t)MIN(MAX(n, (size_t)1), (size_t)AMAP_BINS_MAX));
 	b->bins = arena_array_of(a, struct amap_counts, b->n);
 }
 
@@ -113,7 +113,6 @@ static void tell(struct cutter *c, size_t i, uint64_t start, uint64_t end, uint6
 		else
 			part.layer = !c->object && amap_is_shared(c->am, &rest, &len) ? AMAP_COW
 										      : AMAP_OWN;
-		part.vaddr = start;
 		part.first = (start - mapping_start) / AMAP_PAGE;
 		part.n = len / AMAP_PAGE;
 		c->fn(c->arg, &part);
@@ -187,15 +186,10 @@ int amap_parts(struct amap *am, const struct amap_process *p, amap_part_fn *fn, 
 
 /* ---------------------------------------------------------------- counting */
 
-struct counting {
-	struct amap *am;
-	struct amap_process *p;
-};
-
 static void count_part(void *arg, const struct amap_part *part)
 {
-	const struct counting *c = arg;
-	struct amap_mapping *m = &c->p->mappings.data[part->mapping];
+	struct amap_process *p = arg;
+	struct amap_mapping *m = &p->mappings.data[part->mapping];
 
 	m->counts.n[part->layer][part->level] += part->n;
 	if (part->layer == AMAP_COW && !m->cow_owner)
@@ -247,9 +241,8 @@ static void sum_process(struct amap_process *p)
 
 static void count_process(struct amap *am, struct amap_process *p)
 {
-	struct counting c = {am, p};
 	struct err err = ERR_INIT;
-	int r = amap_parts(am, p, count_part, &c, &err);
+	int r = amap_parts(am, p, count_part, p, &err);
 
 	if (r == 0 && am->store && !p->zombie)
 		r = count_rounds(am, IMG_PAGEMAP, p->pid, &p->counts, &err);

@@ -236,7 +236,6 @@ void amap_find_families(struct amap *am)
 				.owner = m->cow_owner,
 				.start = m->start,
 				.name = m->name,
-				.kind = m->kind,
 			};
 			n++;
 		}

@@ -38,13 +38,20 @@ enum { STOPS = ARRAY_SIZE(warm_light) };
 
 static const struct colour others[] = {
 	{"bg", "", "#ffffff", "#17181b"},
-	{"tx", "", "#1c1d1f", "#e8e8e4"},
 	{"mu", "", "#62666b", "#a0a4a9"},
 	{"er", "", "#b00020", "#ff8a80"},
 	{"cell", "", "#f0f0ec", "#222327"},
 	{"bar", "", "#e4e4df", "#2c2d31"},
 };
 /* clang-format on */
+
+struct amap_class amap_level_class(unsigned int level)
+{
+	struct amap_class class;
+
+	snprintf(class.s, sizeof(class.s), "l%u", level);
+	return class;
+}
 
 const char *amap_kind_class(enum amap_kind kind)
 {
@@ -84,8 +91,7 @@ static void put_colours(FILE *out, const struct amap *am, bool dark)
 	put_ramp(out, am, dark);
 	fprintf(out, ".ln{stroke:%s;fill:none}", dark ? "#5b5e63" : "#a9adb1");
 	/* The hatch has to be seen on each of the warm colours, and on nothing else. */
-	fprintf(out, ".hl{stroke:%s;stroke-width:1.3;fill:none}", dark ? "#17181b" : "#ffffff");
-	fprintf(out, ".fr{stroke:%s}", dark ? "#17181b" : "#ffffff");
+	fprintf(out, ".line{stroke:%s;stroke-width:1.3;fill:none}", dark ? "#17181b" : "#ffffff");
 }
 
 void amap_put_style(FILE *out, const struct amap *am, bool dark)
@@ -95,7 +101,10 @@ void amap_put_style(FILE *out, const struct amap *am, bool dark)
 	      ".h1{font-size:20px;font-weight:600}.h2{font-size:13px;font-weight:600}"
 	      ".sm{font-size:9.5px}"
 	      ".mono{font-family:ui-monospace,'DejaVu Sans Mono',monospace;font-size:9px}"
-	      ".end{text-anchor:end}.mid{text-anchor:middle}",
+	      ".end{text-anchor:end}.mid{text-anchor:middle}"
+	      /* What is pointed at is the block behind its label. */
+	      ".lb{pointer-events:none}"
+	      ".hatch{fill:url(#stripes)}.s1,.pale{opacity:.4}.s2{opacity:.7}",
 	      out);
 	put_colours(out, am, /* dark= */ false);
 	if (!dark)
@@ -107,8 +116,8 @@ void amap_put_style(FILE *out, const struct amap *am, bool dark)
 
 void amap_put_defs(FILE *out)
 {
-	fputs("<defs><pattern id=\"hatch\" width=\"4\" height=\"4\" "
-	      "patternUnits=\"userSpaceOnUse\"><path class=\"hl\" "
+	fputs("<defs><pattern id=\"stripes\" width=\"4\" height=\"4\" "
+	      "patternUnits=\"userSpaceOnUse\"><path class=\"line\" "
 	      "d=\"M-1 1L1 -1M0 4L4 0M3 5L5 3\"/></pattern></defs>\n",
 	      out);
 }

@@ -60,7 +60,7 @@ while True:
 
 
 def dump_chain(t):
-    """Directories of a chain, the newest first, and where things are: pid -> (a, s)."""
+    """Directories of a chain, the newest first, and where things are: pid -> (a, s), in tree order."""
     program = t.start(PYTHON, "-c", WRITER)
     wait_for("the writers", lambda: read(t.path("places")).count("\n") == 2)
     directories, previous = [], []
@@ -78,7 +78,8 @@ def dump_chain(t):
     for line in read(t.path("places")).splitlines():
         pid, a, s = line.split()
         places[int(pid)] = int(a, 16), int(s, 16)
-    return directories, places
+    # The parent first, as in the tree.
+    return directories, dict(sorted(places.items(), key=lambda item: item[0] != program.pid))
 
 
 def draw(t, directory, output, *words, status=0):

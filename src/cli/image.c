@@ -17,6 +17,8 @@ static const struct image_command commands[] = {
 	{"x", "DIR ps|fds|mems|rss", "processes, descriptors, mappings or pages of a checkpoint",
 	 image_explore},
 	{"info", "FILE", "the kind of an image file, and its number of records", image_info},
+	{"map", "DIR -o FILE.svg|FILE.html [--format svg|html] [--pid PID]... [--processes N]",
+	 "draw the address spaces", image_map},
 	{NULL},
 };
 /* clang-format on */

@@ -36,3 +36,5 @@ int image_encode(const struct image_command *cmd, int argc, char **argv);
 int image_show(const struct image_command *cmd, int argc, char **argv);
 int image_explore(const struct image_command *cmd, int argc, char **argv);
 int image_info(const struct image_command *cmd, int argc, char **argv);
+/* The commands, each in a file of its own. */
+int image_map(const struct image_command *cmd, int argc, char **argv);

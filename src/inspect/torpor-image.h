@@ -99,6 +99,27 @@ TORPOR_IMAGE_API void torpor_checkpoint_close(struct torpor_checkpoint *cp); /* 
  */
 TORPOR_IMAGE_API int torpor_checkpoint_explore(struct torpor_checkpoint *cp, const char *what,
 					       char **ret);
+/* --------------------------------------------------------------------- map */
+
+enum torpor_map_format {
+	TORPOR_MAP_SVG,	 /* one static picture */
+	TORPOR_MAP_HTML, /* one page that needs no other file; light and dark, with a script */
+};
+struct torpor_map_options {
+	const uint32_t *pids; /* the processes to show in detail ... */
+	size_t npids;	      /* ... 0: the most interesting ones */
+	size_t max_processes; /* how many these may be; 0: 20 */
+};
+
+/*
+ * Draws the address spaces: what is where, how dense, shared with whom, and written in which round
+ * of a chain. The picture goes to fd, which stays open. `options` may be NULL. 1: it is there, but
+ * something couldn't be read, which it says; torpor_image_error() has the first such trouble.
+ * -EINVAL: a pid isn't one of the checkpoint's.
+ */
+TORPOR_IMAGE_API int torpor_checkpoint_map(struct torpor_checkpoint *cp, int fd,
+					   enum torpor_map_format format,
+					   const struct torpor_map_options *options);
 
 #ifdef __cplusplus
 }

@@ -15,7 +15,7 @@ int log_threshold = LOG_WARN;
 static struct {
 	int fd;
 	int text_level;
-	bool binary;
+	bool binary, paused;
 	uint64_t start_ns;
 } sink = {.fd = STDERR_FILENO, .text_level = LOG_DEBUG};
 
@@ -50,6 +50,11 @@ void log_set_binary(bool on, enum log_level text_level)
 	sink.text_level = on ? text_level : LOG_DEBUG;
 }
 
+void log_pause_binary(bool pause)
+{
+	sink.paused = pause;
+}
+
 uint64_t log_start_ns(void)
 {
 	return sink.start_ns;
@@ -76,7 +81,7 @@ void log_write(const struct log_site *site, const char *fmt, ...)
 	uint64_t ns = now_ns() - sink.start_ns;
 	va_list ap;
 
-	if (sink.binary) {
+	if (sink.binary && !sink.paused) {
 		va_start(ap, fmt);
 		log_binary_write(site, ns, fmt, ap);
 		va_end(ap);

@@ -54,6 +54,8 @@ static inline int log_level(void)
  * as text, too. Off: all of it is text.
  */
 void log_set_binary(bool on, enum log_level text_level);
+/* What follows is for the text alone. */
+void log_pause_binary(bool pause);
 
 void log_write(const struct log_site *site, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));

@@ -3,7 +3,8 @@
  * Space. The file is mapped once, far beyond its end, and grows below the mapping: a record has an
  * address from the start, and no thread ever has to wait for another one to map something. Pages
  * that the file doesn't have yet are never touched: fallocate() comes first, so that a full disk is
- * seen here as an error, and not as SIGBUS. Two that grow the file at once do no harm to each other.
+ * seen here as an error, and not as SIGBUS. Two that grow the file at once do no harm to each
+ * other.
  *
  * Records. A site's format was translated into steps when the log was opened; a step says how to
  * take an argument off the list and what to store. A record is put together on the stack, its space
@@ -27,16 +28,17 @@
 #include <sys/syscall.h>
 #include <time.h>
 
-#define MAP_MOST	(64ull << 30) /* of address space; the log ends there */
-#define MAP_LEAST	(16ull << 20)
-#define GROW		(1ull << 20)  /* of the file */
-#define WARM		(64ull << 10) /* pages made ready for writing at a time */
-#define KEEP_MAPPED	(8ull << 20)  /* behind the tail; older pages leave our address space */
-#define PAGE		4096ull
-#define CLOSED_TAIL	(1ull << 62)
-#define LOG_FILE_MODE	0600 /* paths of programs are nobody's business */
-#define FIXED_STEP_MAX	16u /* bytes of an argument that isn't a string */
-#define STRINGS_END	(LOG_RECORD_MAX - LOG_STEPS_MAX * FIXED_STEP_MAX)
+#define MAP_MOST       (64ull << 30) /* of address space; the log ends there */
+#define MAP_LEAST      (16ull << 20)
+#define GROW	       (1ull << 20)  /* of the file */
+#define WARM	       (64ull << 10) /* pages made ready for writing at a time */
+#define KEEP_MAPPED    (8ull << 20)  /* behind the tail; older pages leave our address space */
+#define PAGE	       4096ull
+#define UUID_LEN	36
+#define CLOSED_TAIL    (1ull << 62)
+#define LOG_FILE_MODE  0600 /* paths of programs are nobody's business */
+#define FIXED_STEP_MAX 16u  /* bytes of an argument that isn't a string */
+#define STRINGS_END    (LOG_RECORD_MAX - LOG_STEPS_MAX * FIXED_STEP_MAX)
 
 extern struct log_site __start_torpor_log[] __attribute__((weak, visibility("hidden")));
 extern struct log_site __stop_torpor_log[] __attribute__((weak, visibility("hidden")));
@@ -80,10 +82,10 @@ enum step {
 };
 
 static const uint8_t kind_of_step[] = {
-	[STEP_INT] = LOG_KIND_INT,	   [STEP_LONG] = LOG_KIND_LONG,
-	[STEP_DOUBLE] = LOG_KIND_DOUBLE,   [STEP_LDOUBLE] = LOG_KIND_LDOUBLE,
-	[STEP_ERRNO] = LOG_KIND_ERRNO,	   [STEP_STR] = LOG_KIND_STR,
-	[STEP_STR_ARG] = LOG_KIND_STR,	   [STEP_STR_MAX] = LOG_KIND_STR,
+	[STEP_INT] = LOG_KIND_INT,	 [STEP_LONG] = LOG_KIND_LONG,
+	[STEP_DOUBLE] = LOG_KIND_DOUBLE, [STEP_LDOUBLE] = LOG_KIND_LDOUBLE,
+	[STEP_ERRNO] = LOG_KIND_ERRNO,	 [STEP_STR] = LOG_KIND_STR,
+	[STEP_STR_ARG] = LOG_KIND_STR,	 [STEP_STR_MAX] = LOG_KIND_STR,
 	[STEP_TEXT] = LOG_KIND_TEXT,
 };
 
@@ -374,7 +376,7 @@ void log_binary_write(const struct log_site *site, uint64_t ns, const char *fmt,
 	know_yourself();
 	head.pid = (uint32_t)self.pid;
 	head.tid = (uint32_t)self.tid;
-	memset(k.p, 0, (size_t)-(k.p - bytes) % sizeof(uint64_t));
+	memset(k.p, 0, (size_t) - (k.p - bytes) % sizeof(uint64_t));
 	head.words = (uint16_t)((size_t)(k.p - bytes + 7) / sizeof(uint64_t));
 	memcpy(words, &head, sizeof(head));
 	head.sum = log_record_sum(words, head.words, head.site);
@@ -406,7 +408,7 @@ static void fill_head(struct log_file_head *h)
 	};
 	str_copy(h->torpor, sizeof(h->torpor), TORPOR_VERSION);
 	if (io_read_file(AT_FDCWD, "/proc/sys/kernel/random/boot_id", &boot, NULL) >= 0)
-		str_copy(h->boot_id, sizeof(h->boot_id), boot);
+		str_copy(h->boot_id, UUID_LEN + 1, boot);
 }
 
 struct begin {

@@ -16,8 +16,8 @@
 
 /*
  * Begins a log in a new file, which takes the place of an older log (only of a log), for the sites
- * of this program; log_set_binary() turns it on. Needs a file system that can allocate space and map
- * files: where that fails, nothing is left behind.
+ * of this program; log_set_binary() turns it on. Needs a file system that can allocate space and
+ * map files: where that fails, nothing is left behind.
  */
 MUST_USE int log_binary_open(const char *path, struct err *err);
 /* Nothing can be added any more, by forked processes either. The file has its final length. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A binary log as it stands in the file; docs/log-format.md tells it in words. Numbers are in the
- * byte order of who wrote it. The values here never change; a change of the format is a new version.
+ * byte order of who wrote it. The values here never change; a change of the format is a new
+ *version.
  *
  *	struct log_file_head, log_file_live, the command line, the table; then records to the end
  *
@@ -18,8 +19,8 @@
 
 /* What an argument is in a record. */
 enum log_kind {
-	LOG_KIND_INT = 1,     /* 4 bytes: int and what is promoted to it; also widths and precisions */
-	LOG_KIND_LONG = 2,    /* 8 bytes: the wider integers, pointers */
+	LOG_KIND_INT = 1,  /* 4 bytes: int and what is promoted to it; also widths and precisions */
+	LOG_KIND_LONG = 2, /* 8 bytes: the wider integers, pointers */
 	LOG_KIND_DOUBLE = 3,  /* 8 bytes */
 	LOG_KIND_LDOUBLE = 4, /* 16 bytes, as the machine has a long double */
 	LOG_KIND_STR = 5,     /* uint16_t length (LOG_STR_*), then so many bytes */
@@ -41,15 +42,15 @@ struct log_file_head {
 	uint32_t cmdline_len; /* words end with 0, as in /proc/PID/cmdline */
 	uint32_t table_len;
 	uint32_t nsites;
-	uint32_t pid;		/* of who began the log */
-	uint64_t records;	/* where the first one is; a multiple of 8 */
-	uint64_t wall_ns;	/* the log's zero, since 1970 */
-	uint64_t mono_ns;	/* the same moment on CLOCK_MONOTONIC */
-	uint32_t level;		/* -v */
-	uint32_t ldouble_bits;	/* LDBL_MANT_DIG */
-	char torpor[32];	/* version; ends with 0, as do the others */
+	uint32_t pid;	       /* of who began the log */
+	uint64_t records;      /* where the first one is; a multiple of 8 */
+	uint64_t wall_ns;      /* the log's zero, since 1970 */
+	uint64_t mono_ns;      /* the same moment on CLOCK_MONOTONIC */
+	uint32_t level;	       /* -v */
+	uint32_t ldouble_bits; /* LDBL_MANT_DIG */
+	char torpor[32];       /* version; ends with 0, as do the others */
 	char boot_id[40];
-	uint32_t crc;		/* CRC32C of the head with this as 0, command line, and table */
+	uint32_t crc; /* CRC32C of the head with this as 0, command line, and table */
 	uint32_t reserved[13];
 };
 _Static_assert(sizeof(struct log_file_head) == 192, "the format of binary logs is frozen");

@@ -198,7 +198,7 @@ static void put_number(struct out *o, const struct log_directive *d, int width, 
 		       const struct log_value *v)
 {
 	bool wide = v->kind == LOG_KIND_LONG;
-	const char *length = wide	      ? "ll"
+	const char *length = wide		? "ll"
 			     : d->length == 'H' ? "hh"
 			     : d->length == 'h' ? "h"
 			     : d->length == 'L' ? "L"

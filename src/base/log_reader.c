@@ -29,7 +29,7 @@ struct log_reader {
 	uint64_t base;
 	size_t len;
 	uint8_t *window;
-	uint64_t pos; /* of what is read next */
+	uint64_t pos;		 /* of what is read next */
 	uint64_t unfinished_end; /* up to here, what is no record belongs to an unfinished one */
 	size_t rest;		 /* less than a word, at the end */
 	struct log_value values[LOG_KINDS_MAX];
@@ -105,8 +105,7 @@ static int check_head(const struct log_reader *r, struct err *err)
 	if (h->cmdline_len > LOG_CMDLINE_MAX || h->table_len > TABLE_MAX ||
 	    h->nsites > UINT16_MAX ||
 	    h->records < LOG_FILE_CMDLINE + h->cmdline_len + h->table_len ||
-	    h->records > LOG_FILE_CMDLINE + LOG_CMDLINE_MAX + TABLE_MAX + WORD ||
-	    h->records % WORD)
+	    h->records > LOG_FILE_CMDLINE + LOG_CMDLINE_MAX + TABLE_MAX + WORD || h->records % WORD)
 		return err_input(err, "%s: offset 16: impossible sizes in the head", r->name);
 	return 0;
 }
@@ -449,8 +448,7 @@ bool log_reader_is_complete(struct log_reader *r)
 
 	if (r->is_pipe || read_at(r, &live, sizeof(live), LOG_FILE_LIVE) != sizeof(live))
 		return true;
-	return live.closed ||
-	       (fcntl(r->fd, F_OFD_GETLK, &lock) == 0 && lock.l_type == F_UNLCK);
+	return live.closed || (fcntl(r->fd, F_OFD_GETLK, &lock) == 0 && lock.l_type == F_UNLCK);
 }
 
 const struct log_about *log_reader_about(const struct log_reader *r)

@@ -81,6 +81,7 @@ struct log_losses log_reader_losses(struct log_reader *r);
 /* The message alone. Returns the length of what is in buf, which is terminated. */
 size_t log_entry_message(const struct log_entry *e, char *buf, size_t size);
 /* The line as it would stand in a text log of this level, without newline. */
-size_t log_entry_line(const struct log_reader *r, const struct log_entry *e, char *buf, size_t size);
+size_t log_entry_line(const struct log_reader *r, const struct log_entry *e, char *buf,
+		      size_t size);
 /* "error", "warn", "info", "debug"; "status" for the last words of a command. */
 const char *log_level_name(uint8_t level);

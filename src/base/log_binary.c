@@ -34,7 +34,7 @@
 #define WARM	       (64ull << 10) /* pages made ready for writing at a time */
 #define KEEP_MAPPED    (8ull << 20)  /* behind the tail; older pages leave our address space */
 #define PAGE	       4096ull
-#define UUID_LEN	36
+#define UUID_LEN       36
 #define CLOSED_TAIL    (1ull << 62)
 #define LOG_FILE_MODE  0600 /* paths of programs are nobody's business */
 #define FIXED_STEP_MAX 16u  /* bytes of an argument that isn't a string */
@@ -346,16 +346,23 @@ static void know_yourself(void)
 	self.tid = (pid_t)syscall(SYS_gettid);
 }
 
-/* Space that was taken already says so in its first word; the last write makes it a record. */
+/*
+ * Space that was taken already says so in its first word; the last write makes it a record. The
+ * words are summed up while they are copied.
+ */
 static void publish(uint64_t *at, const uint64_t *words, struct log_record head)
 {
-	uint64_t first;
+	uint64_t first, sum = log_sum_begin(head.site, head.words);
 
 	head.mark = LOG_MARK_OPEN;
 	memcpy(&first, &head, sizeof(first));
 	__atomic_store_n(at, first, __ATOMIC_RELAXED);
 	atomic_signal_fence(memory_order_seq_cst);
-	memcpy(at + 1, words + 1, (head.words - 1u) * sizeof(*words));
+	for (uint16_t i = 1; i < head.words; i++) {
+		sum = log_sum_add(sum, words[i]);
+		at[i] = words[i];
+	}
+	head.sum = log_sum_end(sum);
 	head.mark = LOG_MARK_DONE;
 	memcpy(&first, &head, sizeof(first));
 	__atomic_store_n(at, first, __ATOMIC_RELEASE);
@@ -379,7 +386,6 @@ void log_binary_write(const struct log_site *site, uint64_t ns, const char *fmt,
 	memset(k.p, 0, (size_t) - (k.p - bytes) % sizeof(uint64_t));
 	head.words = (uint16_t)((size_t)(k.p - bytes + 7) / sizeof(uint64_t));
 	memcpy(words, &head, sizeof(head));
-	head.sum = log_record_sum(words, head.words, head.site);
 	at = take_space(head.words * sizeof(uint64_t));
 	if (at)
 		publish(at, words, head);

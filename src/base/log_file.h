@@ -87,7 +87,7 @@ struct log_record {
 	uint16_t mark;
 	uint16_t words; /* length of all of it, in 8 bytes */
 	uint16_t site;	/* number in the table */
-	uint16_t sum;	/* log_record_sum() */
+	uint16_t sum;	/* log_sum_end() */
 	uint64_t ns;	/* since the log's zero */
 	uint32_t pid, tid;
 };
@@ -96,14 +96,20 @@ _Static_assert(sizeof(struct log_record) == 24, "the format of binary logs is fr
 #define LOG_RECORD_MAX 4096u /* bytes */
 
 /*
- * Of all words but the first, and of what the first one says. Finds a record that was torn, and
- * bytes that only look like one, with certainty if one word is wrong and else nearly always.
+ * The sum of a record: of all words but the first, and of what the first one says. Of the records
+ * that were torn, and the bytes that only look like one, one in 65536 gets by.
  */
-static inline uint16_t log_record_sum(const uint64_t *words, uint16_t n, uint16_t site)
+static inline uint64_t log_sum_begin(uint16_t site, uint16_t nwords)
 {
-	uint64_t sum = (uint64_t)site << 16 | n;
+	return (uint64_t)site << 16 | nwords;
+}
 
-	for (uint16_t i = 1; i < n; i++)
-		sum = (sum << 7 | sum >> 57) + words[i];
+static inline uint64_t log_sum_add(uint64_t sum, uint64_t word)
+{
+	return (sum << 7 | sum >> 57) + word;
+}
+
+static inline uint16_t log_sum_end(uint64_t sum)
+{
 	return (uint16_t)(sum * 0x9e3779b97f4a7c15u >> 48);
 }

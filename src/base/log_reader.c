@@ -328,6 +328,17 @@ static bool get_values(struct log_reader *r, const struct log_place *pl, struct 
 	return (size_t)(u->end - u->p) < WORD;
 }
 
+static uint16_t sum_of(const uint8_t *p, const struct log_record *h)
+{
+	uint64_t sum = log_sum_begin(h->site, h->words), word;
+
+	for (uint16_t i = 1; i < h->words; i++) {
+		memcpy(&word, p + i * WORD, sizeof(word));
+		sum = log_sum_add(sum, word);
+	}
+	return log_sum_end(sum);
+}
+
 enum found { FOUND_NOTHING, FOUND_RECORD, FOUND_ZERO, FOUND_OPEN };
 
 /* What is at p, of which there are `len` bytes: a word at least. */
@@ -346,8 +357,7 @@ static enum found parse(struct log_reader *r, const uint8_t *p, size_t len, stru
 		return FOUND_OPEN;
 	if (h.mark != LOG_MARK_DONE || h.words * WORD > len)
 		return FOUND_NOTHING;
-	/* The window moves by whole words: p is aligned. */
-	if (log_record_sum((const uint64_t *)(const void *)p, h.words, h.site) != h.sum)
+	if (sum_of(p, &h) != h.sum)
 		return FOUND_NOTHING;
 	u = (struct unpacker){p + sizeof(h), p + h.words * WORD};
 	if (!get_values(r, &r->places[h.site], &u))

@@ -67,17 +67,19 @@ static void complain(int signo, const siginfo_t *info)
 			  info->si_pid);
 }
 
+/* The error itself comes last: it shouldn't be among the last lines. */
 static void report(int signo, const siginfo_t *info)
 {
 	int fd = log_fd();
 
-	if (fd != STDERR_FILENO) {
+	if (fd != STDERR_FILENO)
 		print_last(fd);
-		complain(signo, info);
-		log_pause_binary(true);
-		log_set_fd(-1);
-	}
 	print_last(STDERR_FILENO);
+	complain(signo, info);
+	if (fd == STDERR_FILENO)
+		return;
+	log_pause_binary(true);
+	log_set_fd(-1);
 	complain(signo, info);
 }
 

@@ -1,24 +1,37 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/log.h"
 
+#include "base/log_binary.h"
+#include "base/log_format.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
+int log_threshold = LOG_WARN;
+
 static struct {
-	int level;
 	int fd;
-	struct timespec start;
-} sink = {.level = LOG_WARN, .fd = STDERR_FILENO};
+	int text_level;
+	bool binary, paused;
+	uint64_t start_ns;
+} sink = {.fd = STDERR_FILENO, .text_level = LOG_DEBUG};
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
 
 void log_init(int level)
 {
-	if (!sink.start.tv_sec)
-		clock_gettime(CLOCK_MONOTONIC, &sink.start);
-	sink.level = level;
+	if (!sink.start_ns)
+		sink.start_ns = now_ns();
+	log_threshold = level;
 }
 
 void log_set_fd(int fd)
@@ -31,50 +44,53 @@ int log_fd(void)
 	return sink.fd;
 }
 
-int log_level(void)
+void log_set_binary(bool on, enum log_level text_level)
 {
-	return sink.level;
+	sink.binary = on;
+	sink.text_level = on ? text_level : LOG_DEBUG;
 }
 
-static size_t put_stamp(char *buf, size_t size)
+void log_pause_binary(bool pause)
 {
-	struct timespec now;
-	long us;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	us = (now.tv_sec - sink.start.tv_sec) * 1000000L +
-	     (now.tv_nsec - sink.start.tv_nsec) / 1000;
-	return (size_t)snprintf(buf, size, "(%02ld.%06ld) ", us / 1000000, us % 1000000);
+	sink.paused = pause;
 }
 
-static const char *file_name(const char *path)
+uint64_t log_start_ns(void)
 {
-	const char *src = strstr(path, "src/");
-
-	return src ? src + 4 : path;
+	return sink.start_ns;
 }
 
-void log_write(enum log_level level, const char *file, int line, const char *fmt, ...)
+static void write_text(const struct log_site *site, uint64_t ns, const char *fmt, va_list ap)
 {
-	int saved = errno;
-	char buf[4096];
-	size_t n = 0;
-	va_list ap;
+	char buf[LOG_LINE_MAX];
+	size_t n = log_line_head(buf, sizeof(buf), site->level, site->file, site->line, ns,
+				 log_threshold >= LOG_INFO);
 
-	if (sink.level >= LOG_INFO)
-		n += put_stamp(buf, sizeof(buf));
-	if (level == LOG_ERROR || level == LOG_WARN)
-		n += (size_t)snprintf(buf + n, sizeof(buf) - n,
-				      "%s (%s:%d): ", level == LOG_ERROR ? "Error" : "Warn ",
-				      file_name(file), line);
-	va_start(ap, fmt);
 	n += (size_t)vsnprintf(buf + n, sizeof(buf) - n, fmt, ap);
-	va_end(ap);
 	if (n > sizeof(buf) - 2)
 		n = sizeof(buf) - 2;
 	buf[n++] = '\n';
 	/* A full disk must not stop a dump: a lost log line is lost. */
 	if (write(sink.fd, buf, n) < 0)
 		errno = 0;
+}
+
+void log_write(const struct log_site *site, const char *fmt, ...)
+{
+	int saved = errno;
+	uint64_t ns = now_ns() - sink.start_ns;
+	va_list ap;
+
+	if (sink.binary && !sink.paused) {
+		va_start(ap, fmt);
+		log_binary_write(site, ns, fmt, ap);
+		va_end(ap);
+	}
+	if (site->level <= sink.text_level) {
+		va_start(ap, fmt);
+		errno = saved;
+		write_text(site, ns, fmt, ap);
+		va_end(ap);
+	}
 	errno = saved;
 }

@@ -4,6 +4,7 @@
  * is reported on stderr or in the log.
  */
 #include "cli/config.h"
+#include "cli/crash.h"
 #include "cli/options.h"
 #include "cli/session.h"
 #include "cli/tool.h"
@@ -54,6 +55,7 @@ static int run(struct options *o)
 	struct err err = ERR_INIT;
 	int status;
 
+	crash_watch();
 	if (!privilege_check(o))
 		return EXIT_FAILED;
 	if (session_open(o, &session, &err) < 0) {

@@ -95,6 +95,20 @@ static int set_verbosity(struct option_parser *p, const struct option_row *row, 
 	return 0;
 }
 
+static int set_log_format(struct option_parser *p, const struct option_row *row, const char *value,
+			  bool on, struct err *err)
+{
+	if (strcmp(value, "auto") == 0)
+		p->o->log_format = LOG_FORMAT_AUTO;
+	else if (strcmp(value, "text") == 0)
+		p->o->log_format = LOG_FORMAT_TEXT;
+	else if (strcmp(value, "binary") == 0)
+		p->o->log_format = LOG_FORMAT_BINARY;
+	else
+		return err_input(err, "'%s' is none of auto, text, binary", value);
+	return 0;
+}
+
 static int set_fd(struct option_parser *p, const struct option_row *row, const char *value, bool on,
 		  struct err *err)
 {
@@ -299,6 +313,8 @@ const struct option_row option_table[] = {
 	    .help = "directory of log, pidfile and statistics (default: the images')"),
 	ROW("log-file", 'o', "FILE", GROUP_GENERAL, ALL, STRING(log_file),
 	    .help = "log to FILE in the work directory; -: to stdout (default: to stderr)"),
+	ROW("log-format", 0, "HOW", GROUP_GENERAL, ALL, .set = set_log_format,
+	    .help = "text, binary (FILE.bin), or auto (default): at -v4 FILE.bin has everything"),
 	ROW("verbosity", 'v', "[NUM]", GROUP_GENERAL, ALL, .set = set_verbosity,
 	    .help = "0 nothing, 1 errors, 2 warnings too (default), 3 info too, 4 debug too"),
 	ROW("pidfile", 0, "FILE", GROUP_GENERAL, R | S | L | V, STRING(pidfile),

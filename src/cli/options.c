@@ -250,6 +250,8 @@ int options_finish(struct option_parser *p, struct err *err)
 	TRY(take_words(p, err));
 	if (o->restore_sibling && !o->detached)
 		return err_input(err, "option --restore-sibling needs --restore-detached");
+	if (o->log_format == LOG_FORMAT_BINARY && (!o->log_file || strcmp(o->log_file, "-") == 0))
+		return err_input(err, "option --log-format=binary needs --log-file FILE");
 	TRY(refuse_unsupported(p, err));
 	if ((o->verb == VERB_DUMP || o->verb == VERB_PRE_DUMP) && !o->pid)
 		return err_input(err, "pid not specified (pass --tree PID)");

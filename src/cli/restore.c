@@ -4,6 +4,7 @@
 
 #include "base/auto.h"
 #include "base/log.h"
+#include "cli/binary_log.h"
 #include "engine/engine.h"
 #include "engine/stats.h"
 
@@ -40,6 +41,7 @@ int verb_restore(const struct options *o, struct session *s)
 	if (o->dry_run)
 		return EXIT_OK;
 	session_status(true, "Restore finished successfully. Tasks resumed.");
+	binary_log_end(); /* nobody should wait for more while the tree runs */
 	if (o->exec_cmd) {
 		/* Becomes the parent of the tree; what is ours is close-on-exec. */
 		fflush(NULL);

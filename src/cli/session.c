@@ -5,6 +5,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/parse.h"
+#include "cli/binary_log.h"
 #include "image/sums.h"
 
 #include <fcntl.h>
@@ -57,6 +58,8 @@ static int open_log(const struct options *o, int *ret_fd, struct err *err)
 		return err_sys(err, strcmp(o->log_file, "-") == 0 ? *ret_fd : -errno, "log file %s",
 			       o->log_file);
 	log_set_fd(*ret_fd);
+	if (strcmp(o->log_file, "-") != 0)
+		binary_log_begin(o, *ret_fd);
 	return 0;
 }
 
@@ -86,6 +89,7 @@ int session_open(struct options *o, struct session *s, struct err *err)
 
 void session_close(struct session *s)
 {
+	binary_log_end();
 	log_set_fd(-1);
 	s->log_fd = fd_close(s->log_fd);
 	s->dir.work_fd = fd_close(s->dir.work_fd);
@@ -94,22 +98,30 @@ void session_close(struct session *s)
 	s->dir.sums = NULL;
 }
 
+static void report(const struct err *err)
+{
+	if (err->hint[0])
+		log_error("%s; %s", err->text, err->hint);
+	else
+		log_error("%s", err->text);
+}
+
 void session_report(const struct err *err)
 {
 	int fd = log_fd();
-	bool once = fd == STDERR_FILENO;
 
-	for (;;) {
-		if (err->hint[0])
-			log_error("%s; %s", err->text, err->hint);
-		else
-			log_error("%s", err->text);
-		if (once)
-			break;
-		once = true;
-		log_set_fd(-1);
+	if (fd != STDERR_FILENO && log_level() >= LOG_ERROR) {
+		binary_log_print_last(fd);
+		binary_log_print_last(STDERR_FILENO);
 	}
+	report(err);
+	if (fd == STDERR_FILENO)
+		return;
+	log_pause_binary(true);
+	log_set_fd(-1);
+	report(err);
 	log_set_fd(fd);
+	log_pause_binary(false);
 }
 
 /* LOG_NONE as the line's own level: without the prefix of errors, of which there is just one. */

@@ -8,6 +8,7 @@
 /* clang-format off */
 const struct tool tool_table[] = {
 	{"image", "COMMAND ...", "show, check, edit and compare image files", image_main},
+	{"log", "FILE", "show a binary log", log_main},
 	{NULL},
 };
 /* clang-format on */

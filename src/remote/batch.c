@@ -345,12 +345,12 @@ int64_t batch_ret(const struct batch *b, size_t i)
 int batch_expect(const struct batch *b, size_t i, struct err *err)
 {
 	const struct target *t = b->th->target;
-	char text[256];
+	char text[CALL_TEXT];
 
 	if (!is_error(b->calls[i].ret))
 		return 0;
 	return err_sys(err, (int)b->calls[i].ret, "pid %d (%s): %s", t->pid, t->comm,
-		       call_format(&b->calls[i], text, sizeof(text)));
+		       call_format(&b->calls[i], text));
 }
 
 int batch_expect_all(const struct batch *b, struct err *err)

@@ -110,14 +110,13 @@ static int root_call(struct target_thread *th, long nr, const uint64_t args[6], 
 static int root_must(struct target_thread *th, long nr, const uint64_t args[6], struct err *err)
 {
 	struct agent_call call = {.nr = (uint64_t)nr};
-	char text[256];
+	char text[CALL_TEXT];
 
 	TRY(root_call(th, nr, args, &call.ret, err));
 	if (call.ret >= 0 || call.ret < -4095)
 		return 0;
 	memcpy(call.args, args, sizeof(call.args));
-	return err_sys(err, (int)call.ret, "pid %d: %s", th->tid,
-		       call_format(&call, text, sizeof(text)));
+	return err_sys(err, (int)call.ret, "pid %d: %s", th->tid, call_format(&call, text));
 }
 
 /* The C library's rseq area is about to be unmapped; the kernel would kill the task for that. */

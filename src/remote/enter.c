@@ -307,10 +307,10 @@ static int site_call(struct target_thread *th, const struct call_site *site,
 
 static int scratch_failed(const struct target *t, const struct agent_call *call, struct err *err)
 {
-	char text[256];
+	char text[CALL_TEXT];
 
 	err_sys(err, (int)call->ret, "pid %d (%s): %s for the scratch area", t->pid, t->comm,
-		call_format(call, text, sizeof(text)));
+		call_format(call, text));
 	return err_hint(
 		err, "see its limits (RLIMIT_AS), the security module's log, and the count of its "
 		     "mappings (vm.max_map_count)");

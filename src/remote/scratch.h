@@ -91,5 +91,7 @@ MUST_USE int agent_install(const struct target *t, raddr_t base, struct err *err
 
 /* One line of the debug log for a call. */
 void call_log(const struct target_thread *th, const struct agent_call *call);
-/* "mmap(0x0, 0x1000, 0x3)" into buf. */
-const char *call_format(const struct agent_call *call, char *buf, size_t size);
+/* "mmap(0x0, 0x1000, 0x3)" into buf: a name, and up to six numbers. */
+#define CALL_NAME_MAX 32
+#define CALL_TEXT     192
+const char *call_format(const struct agent_call *call, char buf[CALL_TEXT]);

@@ -36,7 +36,7 @@ FLIPS = int(os.environ.get("TORPOR_DAMAGE_FLIPS", "1000"))
 SEED = int(os.environ.get("TORPOR_DAMAGE_SEED", "1"))
 HANG = 30  # seconds
 SUMS = "integrity.img"
-LOGS = re.compile(r"/work/(restore.log|stats-restore)$")
+LOGS = re.compile(r"/work/(restore\.log(\.bin)?|stats-restore)$")
 SIGNS_OF_A_CRASH = ("AddressSanitizer", "UndefinedBehaviorSanitizer", "runtime error:",
                     "LeakSanitizer", "Assertion", "stack smashing", "buffer overflow detected")
 

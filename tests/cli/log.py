@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""The log: where it goes, its mode, its levels, and a -v4 log that one can follow."""
+"""The log as text: where it goes, its mode, its levels, and a -v4 log that one can follow."""
 
 import os
 import re
@@ -23,7 +23,7 @@ def test(t):
 
     log = os.path.join(work, "dump.log")
     expect(dump().stderr == "", "a good dump isn't silent")
-    done = dump("-v4", "-o", "dump.log")
+    done = dump("-v4", "--log-format=text", "-o", "dump.log")
     expect(done.stderr == "" and done.stdout == "", "with a log file, something else was written")
     expect(os.stat(log).st_mode & 0o777 == 0o600, "the log's mode isn't 0600")
     text = read(log)

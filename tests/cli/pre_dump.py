@@ -272,7 +272,8 @@ def odd_ones(t):
     def pre_dump(n):
         images = t.path(str(n))
         os.mkdir(images)
-        t.torpor.must("pre-dump", "-t", program.pid, "-D", images, "-v4", "-o", "log.txt",
+        t.torpor.must("pre-dump", "-t", program.pid, "-D", images, "-v4", "--log-format=text",
+                      "-o", "log.txt",
                       *(["--prev-images-dir", f"../{n - 1}"] if n > 1 else []))
         log = read(os.path.join(images, "log.txt"))
         return {int(pid): int(pages) for pid, pages in re.findall(r"pid (\d+): copied (\d+)", log)}

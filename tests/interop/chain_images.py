@@ -17,7 +17,7 @@ from images import PE_LAZY, PE_PARENT, PE_PRESENT, Image, get  # noqa: E402
 from paged import Paged, await_no_keeper  # noqa: E402
 
 # What a pre-dump's directory has, with CRIU; torpor's own files have other names than CRIU's.
-PRE_DUMP = r"inventory\.img|pagemap-\d+\.img|pages-\d+\.img|stats-dump|parent|dump\.log"
+PRE_DUMP = r"inventory\.img|pagemap-\d+\.img|pages-\d+\.img|stats-dump|parent|dump\.log(\.bin)?"
 OWN = r"integrity\.img|sums-.*|.*\.sums|crc-.*|pages-\d+\.crc.*|checksums.*"
 # Images that have records alone, without bytes in between.
 RECORDS = ("inventory.img", "pagemap-*.img", "core-*.img", "mm-*.img", "pstree.img", "ids-*.img",

@@ -300,9 +300,9 @@ static int run_dump(struct dump *d, struct err *err)
 {
 	enum tracker_kind kind;
 
+	TRY(file_policies_of(d->o, d->arena, &d->policies, err));
 	TRY(scripts_run(d->o, d->dir, SCRIPT_PRE_DUMP, d->o->pid, err));
 	TRY(tree_check_pid(d->o->pid, err));
-	TRY(file_policies_of(d->o, d->arena, &d->policies, err));
 	TRY(chain_choose_tracker(d->o, &kind, err));
 	TRY(inventory_remove(d->dir, err));
 	TRY(chain_begin(&d->chain, d->o, d->dir, kind, err));

@@ -18,6 +18,7 @@
 /* What is done about an inode, by content_number(). */
 struct inode {
 	uint8_t uses;
+	bool ignored;
 	uint32_t id; /* of its copy; 0: none */
 };
 
@@ -28,7 +29,7 @@ static uint8_t uses_of(const struct fingerprints *fp, const struct fingerprint *
 
 static bool is_wanted(const struct inode *o)
 {
-	return o->uses && !(o->uses & USE_SHARED_OUT);
+	return o->uses && !(o->uses & USE_SHARED_OUT) && !o->ignored;
 }
 
 /* Who opened it to write wants the file itself. */
@@ -55,8 +56,12 @@ static int embed(struct files *f, struct fingerprints *fp, struct inode *inodes,
 	uint64_t bytes = 0;
 	uint32_t n = 0;
 
-	vec_foreach (one, &fp->list)
-		inodes[content_number(one->content)].uses |= uses_of(fp, one);
+	vec_foreach (one, &fp->list) {
+		struct inode *o = &inodes[content_number(one->content)];
+
+		o->uses |= uses_of(fp, one);
+		o->ignored |= one->ignored;
+	}
 	vec_foreach (one, &fp->list) {
 		struct inode *o = &inodes[content_number(one->content)];
 

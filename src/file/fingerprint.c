@@ -107,14 +107,16 @@ static bool has_contents(const struct fdesc *d)
 void fingerprint_add(struct files *f, const struct fdesc *d, RegFileEntry *e, bool linked)
 {
 	struct fingerprint one = {.e = e, .st = d->st};
+	bool has_id = false;
 
 	put_size(d, e);
-	if (!linked || f->opts.check_only || !has_contents(d) ||
-	    policy_of(f->opts.policies, e->name) == POLICY_IGNORE)
+	if (!linked || f->opts.check_only || !has_contents(d))
 		return;
+	one.ignored = policy_of(f->opts.policies, e->name) == POLICY_IGNORE;
 	one.content = content_of(get(f)->contents, e->name, &d->st);
-	if (f->opts.identify == FILE_BY_CHECKSUM ||
-	    (f->opts.identify == FILE_BY_BUILD_ID && !put_build_id(f, d, &one)))
+	if (f->opts.identify == FILE_BY_BUILD_ID)
+		has_id = put_build_id(f, d, &one);
+	if (f->opts.identify != FILE_BY_SIZE && !has_id && !one.ignored)
 		one.sum = content_sum(f->fingerprints->contents, one.content, &f->opts.sum,
 				      (uint64_t)d->st.st_size);
 	*vec_push(&f->fingerprints->list) = one;

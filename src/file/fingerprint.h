@@ -14,6 +14,7 @@ struct fingerprint {
 	RegFileEntry *e;
 	struct content *content;
 	struct sum *sum; /* NULL: none is taken */
+	bool ignored;	 /* so says its policy: neither summed nor copied */
 	struct stat st;
 };
 

@@ -39,6 +39,7 @@ void fingerprints_done(struct files *f)
 	contents_free(fp->contents);
 	vec_done(&fp->list);
 	vec_done(&fp->uses);
+	map_done(&fp->real);
 	fp->maps = fd_close(fp->maps);
 }
 
@@ -99,9 +100,21 @@ static void put_size(const struct fdesc *d, RegFileEntry *e)
 	}
 }
 
-static bool has_contents(const struct fdesc *d)
+/* Each file system is asked once. */
+static bool has_contents(struct fingerprints *fp, const struct fdesc *d)
 {
-	return S_ISREG(d->st.st_mode) && contents_are_real(fdesc_fs_magic(d));
+	size_t real = map_get(&fp->real, d->st.st_dev);
+
+	if (real == MAP_NONE) {
+		real = contents_are_real(fdesc_fs_magic(d));
+		map_put(&fp->real, d->st.st_dev, real);
+	}
+	return real;
+}
+
+static bool wants_contents(const struct files *f)
+{
+	return (f->opts.identify != FILE_BY_SIZE || f->opts.embed_mapped) && !f->opts.check_only;
 }
 
 void fingerprint_add(struct files *f, const struct fdesc *d, RegFileEntry *e, bool linked)
@@ -110,7 +123,7 @@ void fingerprint_add(struct files *f, const struct fdesc *d, RegFileEntry *e, bo
 	bool has_id = false;
 
 	put_size(d, e);
-	if (!linked || f->opts.check_only || !has_contents(d))
+	if (!linked || !S_ISREG(d->st.st_mode) || !wants_contents(f) || !has_contents(get(f), d))
 		return;
 	one.ignored = policy_of(f->opts.policies, e->name) == POLICY_IGNORE;
 	one.content = content_of(get(f)->contents, e->name, &d->st);

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "base/map.h"
 #include "file/contents.h"
 #include "file/kind.h"
 #include "image/schema/regfile.pb-c.h"
@@ -27,6 +28,7 @@ struct fingerprints {
 	struct contents *contents;
 	VEC(struct fingerprint) list;
 	VEC(uint8_t) uses; /* USE_*, by file id */
+	struct map real;   /* st_dev: are its files what they say? */
 	int maps;	   /* /proc/PID/maps of maps_pid; -EBADF: none */
 	pid_t maps_pid;
 };

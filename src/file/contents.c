@@ -248,8 +248,10 @@ void contents_wait(struct contents *c)
 {
 	struct err never = ERR_INIT;
 
-	if (c->pool)
-		(void)!pool_wait(c->pool, &never); /* pieces keep their errors to themselves */
+	if (!c->pool)
+		return;
+	(void)!pool_wait(c->pool, &never); /* pieces keep their errors to themselves */
+	pool_free(TAKE_PTR(c->pool));	   /* who forks later has no threads */
 }
 
 int sum_result(const struct sum *s, uint32_t *ret)

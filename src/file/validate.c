@@ -331,7 +331,8 @@ static void report(struct report *rp, const struct finding *x, const struct user
 		log_warn("%s: %s (%s; and %u more processes)", x->name, x->text, u->text,
 			 u->left_out);
 	else
-		log_warn("%s: %s (%s)", x->name, x->text, u->len ? u->text : "used by nobody");
+		log_warn("%s: %s%s%s%s", x->name, x->text, u->len ? " (" : "", u->text,
+			 u->len ? ")" : "");
 	len = (size_t)snprintf(rp->text + rp->len, room, "%s%s: %s", rp->len ? "; " : "", x->name,
 			       x->text);
 	if (len < room && !rp->left_out) {
@@ -352,8 +353,8 @@ static int refuse(struct validation *v, struct err *err)
 	for (size_t i = 0; i < v->findings.len; i++)
 		report(&rp, &v->findings.data[i], &users[i]);
 	if (v->findings.len == 1)
-		err_input(err, "%s: %s (%s)", first->name, first->text,
-			  users[0].len ? users[0].text : "used by nobody");
+		err_input(err, "%s: %s%s%s%s", first->name, first->text, users[0].len ? " (" : "",
+			  users[0].text, users[0].len ? ")" : "");
 	else if (rp.left_out)
 		err_input(err,
 			  "%zu files aren't as they were at the dump: %s; and %zu more (warnings "

@@ -10,7 +10,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "lib"))
-from freeze import PYTHON, Failure, expect, need, run, tree_of, wait_for  # noqa: E402
+from freeze import PYTHON, expect, kill_tree, need, read, run, tree_of, wait_for  # noqa: E402
 
 # A parent and a child: both have the libraries, the parent has the log, the child the data.
 PROGRAM = """
@@ -173,8 +173,7 @@ def logs(t, images):
             refused(t, images, policy(t, "log", which), says="No such file")
 
 
-def data(t, images, program):
-    child = tree_of(program.pid)
+def data(t, images):
     with kept(t, "data"):
         replace(t, "data", "y" * 5000)
         refused(t, images, says=[t.path("data"), "contents have changed", "fd "])
@@ -202,7 +201,6 @@ def data(t, images, program):
         os.mkdir(t.path("data"))
         refused(t, images, policy(t, "data", "ignore"), says="type is 040000, was 0100000")
         os.rmdir(t.path("data"))
-    return child
 
 
 def all_at_once(t, images):
@@ -331,6 +329,51 @@ def sparse(t):
     print(f"10 GiB sparse: dump {took * 1000:.0f} ms with chksm-full, {by_default * 1000:.0f} by default")
 
 
+def overlay(t):
+    """Inodes of the layer below get a copy above when they are written to."""
+    where = t.path("overlay")
+    os.mkdir(where)
+    mounted = []
+    try:
+        subprocess.run(["mount", "-t", "tmpfs", "none", where], check=True, capture_output=True)
+        mounted.append(where)
+        for name in ("lower", "upper", "work", "all"):
+            os.mkdir(os.path.join(where, name))
+        for name in ("id.so", "id2.so", "noid.so", "log", "data", "small"):
+            shutil.copy2(t.path(name), os.path.join(where, "lower", name))
+        top = os.path.join(where, "all")
+        done = subprocess.run(["mount", "-t", "overlay", "-o", "lowerdir={0}/lower,upperdir={0}/upper,"
+                               "workdir={0}/work".format(where), "none", top], capture_output=True)
+        if done.returncode != 0:
+            print(f"overlay: left out: {done.stderr}")
+            return
+        mounted.append(top)
+        on_overlay(t, top)
+    finally:
+        for place in reversed(mounted):
+            wait_for(f"{place} to be unmounted",
+                     lambda: subprocess.run(["umount", place], capture_output=True).returncode == 0)
+
+
+def on_overlay(t, top):
+    name = os.path.relpath(top, t.dir)
+    text = f"import os\nos.chdir('{top}')\n" + PROGRAM.replace('open(f"ready', f'open(f"{t.dir}/ready')
+    program = start(t, text)
+    program.freeze("--embed-mapped-files")
+    accepted(t, program.images)
+    overwrite(t, f"{name}/data", 0, "y")  # is copied up
+    refused(t, program.images, says=[f"{top}/data", "contents have changed"])
+    overwrite(t, f"{name}/data", 0, "x")
+    shutil.copyfile(f"{top}/id2.so", f"{top}/new")
+    os.chmod(f"{top}/new", 0o755)
+    os.rename(f"{top}/new", f"{top}/id.so")
+    program.thaw()
+    maps = read(f"/proc/{program.pid}/maps")
+    expect(f"{top}/id.so.cr." in maps and f"{top}/noid.so\n" in maps, f"another mapping: {maps}")
+    kill_tree(program.pid)
+    program.pid = 0
+
+
 def mistakes(t):
     for words, says in ((["--file-policy=/a"], "PATTERN=POLICY"),
                         (["--file-policy=/a=perhaps"], "perhaps"),
@@ -350,12 +393,13 @@ def test(t):
     accepted(t, program.images)
     libraries(t, program.images, program)
     logs(t, program.images)
-    data(t, program.images, program)
+    data(t, program.images)
     all_at_once(t, program.images)
     cut_back(t, program)
     rules_travel(t, program)
     methods(t, program)
     sparse(t)
+    overlay(t)
 
 
 if __name__ == "__main__":

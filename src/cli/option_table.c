@@ -15,7 +15,6 @@
 #include "file/policy.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -240,11 +239,12 @@ static int add_policy(struct option_parser *p, const struct option_row *row, con
 static int set_path(struct option_parser *p, const struct option_row *row, const char *value,
 		    bool on, struct err *err)
 {
-	char cwd[PATH_MAX];
+	auto_free char *cwd = NULL;
 
 	if (value[0] == '/')
 		return set_string(p, row, value, on, err);
-	if (!getcwd(cwd, sizeof(cwd)))
+	cwd = getcwd(NULL, 0);
+	if (!cwd)
 		return err_sys(err, -errno, "current directory");
 	return set_string(p, row, arena_printf(p->arena, "%s/%s", cwd, value), on, err);
 }

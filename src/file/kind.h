@@ -14,12 +14,12 @@
 
 /* ------------------------------------------------------------------ dump */
 
-struct ghosts; /* unlinked inodes whose content goes into the image: ghost.c */
-struct remaps; /* names that don't lead to their file any more: remap.c */
-struct pipes;  /* pipe.c */
-struct memfds; /* memfd.c */
-struct ttys;   /* tty.c */
-struct mapped; /* files of mappings and links that have an id already: mapping.c */
+struct ghosts;	     /* unlinked inodes whose content goes into the image: ghost.c */
+struct remaps;	     /* names that don't lead to their file any more: remap.c */
+struct pipes;	     /* pipe.c */
+struct memfds;	     /* memfd.c */
+struct ttys;	     /* tty.c */
+struct mapped;	     /* files of mappings and links that have an id already: mapping.c */
 struct fingerprints; /* fingerprint.c */
 
 struct files {

@@ -154,9 +154,10 @@ static int check_embedded(const struct check *c, const RegFileEntry *e, struct e
 
 static int check_contents(const RegFileEntry *e, struct err *err)
 {
-	if ((e->has_size && e->size > INT64_MAX) || (e->has_log_size && e->log_size > INT64_MAX))
-		return err_input(err, "reg.%s: %" PRIu64, e->has_size ? "size" : "log_size",
-				 e->has_size ? e->size : e->log_size);
+	if (e->has_size && e->size > INT64_MAX)
+		return err_input(err, "reg.size: %" PRIu64, e->size);
+	if (e->has_log_size && e->log_size > INT64_MAX)
+		return err_input(err, "reg.log_size: %" PRIu64, e->log_size);
 	if (e->has_checksum && e->checksum_config > CHECKSUM_EVERY)
 		return err_input(err, "reg.checksum_config: %u is unknown", e->checksum_config);
 	if (e->has_checksum && e->has_checksum_parameter && !e->checksum_parameter)

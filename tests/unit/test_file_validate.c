@@ -49,6 +49,7 @@ static int setup(void **state)
 	x->a = arena_new();
 	x->img.fd = x->img.work_fd = open(x->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	x->img.path = x->dir;
+	x->rf.root = -EBADF;
 	x->opts.ghost_limit = UINT64_MAX;
 	x->opts.sum = (struct sum_spec){SUM_FIRST, SUM_PARAM_DEFAULT};
 	x->opts.policies = &x->policies;

@@ -91,9 +91,8 @@ struct options {
 	bool shell_job;
 	bool evasive_devices;
 	enum file_validation file_validation;
-	const char *file_policy_file; /* NULL, or absolute */
-	struct str_list
-		file_policies; /* --file-policy, PATTERN=POLICY each; the last match counts */
+	const char *file_policy_file;  /* --file-policy-file; NULL, or absolute */
+	struct str_list file_policies; /* --file-policy, PATTERN=POLICY each */
 	enum cgroup_mode manage_cgroups;
 	enum network_lock network_lock;
 

@@ -13,14 +13,15 @@
 #include <fcntl.h>
 #include <inttypes.h>
 
+struct cut {
+	const char *name;
+	dev_t dev;
+	ino_t ino;
+	uint64_t size;
+};
+
 struct rcuts {
-	VEC(struct cut {
-		const char *name;
-		dev_t dev;
-		ino_t ino;
-		uint64_t size;
-	})
-	list;
+	VEC(struct cut) list;
 };
 
 static int open_file(const struct rfiles *f, const char *name, dev_t dev, ino_t ino,

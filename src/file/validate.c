@@ -69,13 +69,14 @@ struct text {
 
 static void __attribute__((format(printf, 2, 3))) add(struct text *t, const char *fmt, ...)
 {
+	char one[256];
 	va_list ap;
 
-	if (t->len)
-		t->len += (size_t)snprintf(t->buf + t->len, sizeof(t->buf) - t->len, ", ");
 	va_start(ap, fmt);
-	t->len += (size_t)vsnprintf(t->buf + t->len, sizeof(t->buf) - t->len, fmt, ap);
+	vsnprintf(one, sizeof(one), fmt, ap);
 	va_end(ap);
+	t->len += (size_t)snprintf(t->buf + t->len, sizeof(t->buf) - t->len, "%s%s",
+				   t->len ? ", " : "", one);
 	t->len = MIN(t->len, sizeof(t->buf) - 1);
 }
 

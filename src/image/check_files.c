@@ -12,6 +12,7 @@
 #include "base/auto.h"
 #include "image/schema/fdinfo.pb-c.h"
 #include "image/schema/file-lock.pb-c.h"
+#include "image/schema/file-policy.pb-c.h"
 #include "image/schema/fs.pb-c.h"
 #include "image/schema/ghost-file.pb-c.h"
 #include "image/schema/memfd.pb-c.h"
@@ -19,13 +20,19 @@
 #include "image/schema/remap-file-path.pb-c.h"
 #include "image/schema/sk-packet.pb-c.h"
 #include "image/schema/tty.pb-c.h"
+#include "image/sums.h"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define FD_MAX	   (1u << 20) /* the default of /proc/sys/fs/nr_open */
 #define TERMIOS_CC 19
 #define OLD_GHOST  0x80000000u /* remap_id of images without remap_type */
+/* The highest values that checksum_config and a policy have. */
+#define CHECKSUM_EVERY 2u
+#define POLICY_MAX     3u
 
 /* ---------------------------------------------------- all records of an image */
 
@@ -130,6 +137,34 @@ static void add_ref(struct check *c, uint64_t at, const char *field, uint32_t id
 	*vec_push(&c->refs) = (struct check_ref){.at = at, .field = field, .id = id, .type = type};
 }
 
+/* Looked at when it is needed: its contents would have to be read for that. */
+static int check_embedded(const struct check *c, const RegFileEntry *e, struct err *err)
+{
+	char name[IMG_NAME_MAX];
+	struct stat st;
+
+	if (!e->has_embedded_id)
+		return 0;
+	img_name(IMG_MAPPED_FILE, e->embedded_id, name);
+	if (fstatat(c->dir->fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) ||
+	    (img_sums_known(c->dir->sums) && !img_sums_find(c->dir->sums, name)))
+		return err_input(err, "reg.embedded_id: %s is missing", name);
+	return 0;
+}
+
+static int check_contents(const RegFileEntry *e, struct err *err)
+{
+	if (e->has_size && e->size > INT64_MAX)
+		return err_input(err, "reg.size: %" PRIu64, e->size);
+	if (e->has_log_size && e->log_size > INT64_MAX)
+		return err_input(err, "reg.log_size: %" PRIu64, e->log_size);
+	if (e->has_checksum && e->checksum_config > CHECKSUM_EVERY)
+		return err_input(err, "reg.checksum_config: %u is unknown", e->checksum_config);
+	if (e->has_checksum && e->has_checksum_parameter && !e->checksum_parameter)
+		return err_input(err, "reg.checksum_parameter: 0");
+	return 0;
+}
+
 static int check_path(const RegFileEntry *e, struct err *err)
 {
 	if (strlen(e->name) >= PATH_MAX)
@@ -147,8 +182,11 @@ static int check_file(struct check *c, struct img_reader *r, uint64_t at, const 
 
 	TRY(check_body(e, err));
 	TRY(add_file(c, e, err));
-	if (e->reg)
-		return check_path(e->reg, err);
+	if (e->reg) {
+		TRY(check_path(e->reg, err));
+		TRY(check_contents(e->reg, err));
+		return check_embedded(c, e->reg, err);
+	}
 	if (e->fifo) /* old images: the path has the same id */
 		add_ref(c, at, "fifo.regf_id", e->fifo->has_regf_id ? e->fifo->regf_id : e->id,
 			FD_TYPES__REG);
@@ -273,6 +311,18 @@ static int check_remap(struct check *c, struct img_reader *r, uint64_t at, const
 	}
 }
 
+static int check_policy(struct check *c, struct img_reader *r, uint64_t at, const void *msg,
+			struct err *err)
+{
+	const FilePolicyEntry *e = msg;
+
+	if (e->policy > POLICY_MAX)
+		return err_input(err, "policy: %u is unknown", e->policy);
+	if (!e->pattern[0] || strlen(e->pattern) >= PATH_MAX)
+		return err_input(err, "pattern: %zu bytes", strlen(e->pattern));
+	return 0;
+}
+
 static int check_lock(struct check *c, struct img_reader *r, uint64_t at, const void *msg,
 		      struct err *err)
 {
@@ -295,6 +345,7 @@ int check_files(struct check *c, struct err *err)
 	TRY(each_record(c, IMG_PIPES_DATA, 0, check_pipe_data, err));
 	TRY(each_record(c, IMG_FIFO_DATA, 0, check_pipe_data, err));
 	TRY(each_record(c, IMG_SK_QUEUES, 0, check_queue, err));
+	TRY(each_record(c, IMG_FILE_POLICY, 0, check_policy, err));
 	return each_record(c, IMG_FILELOCKS, 0, check_lock, err);
 }
 

@@ -10,6 +10,8 @@
 
 /* clang-format off */
 static const struct image_command commands[] = {
+	{"core", "[--full] --pid PID -o FILE DIR", "write an ELF core file of a process, for gdb",
+	 image_core},
 	{NULL},
 };
 /* clang-format on */

@@ -30,3 +30,6 @@ int image_usage(const struct image_command *cmd, const char *fmt, ...)
 struct torpor_image *image_context(void);
 /* Is stdout a terminal that wants colour? (NO_COLOR, TERM=dumb: no.) */
 bool image_colour(void);
+
+/* The commands. */
+int image_core(const struct image_command *cmd, int argc, char **argv);

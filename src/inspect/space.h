@@ -99,6 +99,19 @@ struct extent {
 /* The extent from addr on, which is inside the area; it ends with the area at the latest. */
 void space_extent(const struct space *s, const struct area *a, uint64_t addr, struct extent *ret);
 
+/* ------------------------------------------------------- bytes (space_read.c) */
+
+/* Can its bytes be had? With `files`: those of this machine count, too. */
+bool space_has(struct space *s, const struct extent *x, bool files);
+/*
+ * Returns how many bytes, from addr on, could be had; fewer than len if what follows is unmapped or
+ * not at hand. Negative, and the reason, if not even the first one could.
+ */
+MUST_USE int64_t space_read(struct space *s, uint64_t addr, void *buf, uint64_t len, bool files,
+			    struct err *err);
+/* ERR_INPUT that tells which mapping is the nearest. */
+int space_unmapped(const struct space *s, uint64_t addr, struct err *err);
+
 /* ------------------------------------------------------- files (space_file.c) */
 
 struct local_file {

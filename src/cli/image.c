@@ -10,8 +10,12 @@
 
 /* clang-format off */
 static const struct image_command commands[] = {
-	{"core", "[--full] --pid PID -o FILE DIR", "write an ELF core file of a process, for gdb",
+	{"core", "DIR --pid PID -o FILE [--full]", "write an ELF core file of a process, for gdb",
 	 image_core},
+	{"mem",
+	 "DIR [--pid PID] [--addr A] [--len N|all] [--raw] [-o FILE] [--no-files] [--json]\n"
+	 "      [--search PATTERN | --strings [--min N]]",
+	 "list mappings, show memory, search in it", image_mem},
 	{NULL},
 };
 /* clang-format on */

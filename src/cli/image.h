@@ -33,3 +33,4 @@ bool image_colour(void);
 
 /* The commands. */
 int image_core(const struct image_command *cmd, int argc, char **argv);
+int image_mem(const struct image_command *cmd, int argc, char **argv);

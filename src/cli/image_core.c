@@ -8,6 +8,7 @@
 #include <getopt.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/stat.h>
 
 struct core_words {
 	const char *dir, *output;
@@ -101,6 +102,22 @@ static int write_file(const struct image_command *cmd, struct torpor_image *ti,
 	return r;
 }
 
+/* A pipe or a device is written to, never replaced. */
+static bool is_special(const char *name)
+{
+	struct stat st;
+
+	return stat(name, &st) == 0 && !S_ISREG(st.st_mode);
+}
+
+static int write_special(const struct image_command *cmd, struct torpor_image *ti,
+			 const struct core_words *w)
+{
+	auto_close int fd = open(w->output, O_WRONLY | O_CLOEXEC);
+
+	return fd < 0 ? say(cmd, "open", w->output) : write_core(cmd, ti, w, fd);
+}
+
 int image_core(const struct image_command *cmd, int argc, char **argv)
 {
 	struct core_words w = {0};
@@ -112,6 +129,8 @@ int image_core(const struct image_command *cmd, int argc, char **argv)
 	ti = image_context();
 	if (strcmp(w.output, "-") == 0)
 		r = write_core(cmd, ti, &w, STDOUT_FILENO);
+	else if (is_special(w.output))
+		r = write_special(cmd, ti, &w);
 	else
 		r = write_file(cmd, ti, &w);
 	torpor_image_free(ti);

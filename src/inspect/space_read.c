@@ -37,7 +37,7 @@ static int not_here(struct space *s, const struct extent *x, bool files, struct 
 
 	if (files)
 		space_file(s, x->area, &why);
-	return err_input(err, "process %u: %#" PRIx64 ": not in the images: %s+%#" PRIx64 ": %s",
+	return err_input(err, "process %u: %#" PRIx64 ": not in the images: %s+0x%" PRIx64 ": %s",
 			 s->pid, x->start, x->area->reg->name, x->file_off, why);
 }
 

@@ -22,6 +22,13 @@ static json_int_t pages_of(const json_t *m, const char *where)
 	return json_integer_value(json_object_get(json_object_get(m, "pages"), where));
 }
 
+/* Names come from the images: nothing in them is for the terminal. */
+static void print_name(const char *name)
+{
+	for (; *name; name++)
+		putchar((unsigned char)*name < ' ' || *name == 0x7f ? '?' : *name);
+}
+
 static void print_mapping(const json_t *m)
 {
 	const char *file = text_of(m, "file");
@@ -29,8 +36,11 @@ static void print_mapping(const json_t *m)
 	printf("%18s %18s  %s %8lld %8lld %8lld  %s", text_of(m, "start"), text_of(m, "end"),
 	       text_of(m, "prot"), pages_of(m, "here"), pages_of(m, "parents"), pages_of(m, "cow"),
 	       text_of(m, "kind"));
-	if (file)
-		printf(" %s+0x%llx", file, json_integer_value(json_object_get(m, "offset")));
+	if (file) {
+		putchar(' ');
+		print_name(file);
+		printf("+0x%llx", json_integer_value(json_object_get(m, "offset")));
+	}
 	putchar('\n');
 }
 

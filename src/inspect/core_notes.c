@@ -11,8 +11,8 @@
 
 #define NOTE_ALIGN   4
 #define TASK_STOPPED 3 /* tc.task_state; a disk value */
-/* A hundred times what a process with the usual 65530 mappings has. */
-#define FILES_MAX (UINT64_C(512) << 20)
+/* Of all together: a hundred times what large processes have. */
+#define NOTES_MAX (UINT64_C(512) << 20)
 
 static void put_bytes(note_buf *b, const void *data, size_t len)
 {
@@ -45,8 +45,9 @@ static int put_note(note_buf *b, const char *owner, uint32_t type, const void *d
 		.n_type = type,
 	};
 
-	if (len > INT32_MAX)
-		return err_input(err, "a note of %zu bytes is too large for a core file", len);
+	if (b->len + len > NOTES_MAX)
+		return err_input(err,
+				 "too many threads, or names of mapped files, for a core file");
 	put_bytes(b, &h, sizeof(h));
 	put_padded(b, owner, h.n_namesz);
 	put_padded(b, data, len);
@@ -193,19 +194,15 @@ static int put_files(const struct space *s, note_buf *b, struct err *err)
 
 		if (a->backing != BACKING_FILE)
 			continue;
-		if (names.len > FILES_MAX)
-			break; /* refused below */
+		if (names.len > NOTES_MAX)
+			break; /* put_note refuses them */
 		head[0]++;
 		put_bytes(&ranges, range, sizeof(range));
 		put_bytes(&names, a->reg->name, strlen(a->reg->name) + 1);
 	}
 	memcpy(ranges.data, head, sizeof(head));
 	put_bytes(&ranges, names.data, names.len);
-	if (names.len > FILES_MAX)
-		r = err_input(err, "process %u: the names of its mapped files are too long",
-			      s->pid);
-	else
-		r = put_note(b, "CORE", NT_FILE, ranges.data, ranges.len, err);
+	r = put_note(b, "CORE", NT_FILE, ranges.data, ranges.len, err);
 	vec_done(&ranges);
 	vec_done(&names);
 	return r;

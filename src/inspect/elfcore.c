@@ -14,6 +14,7 @@
 #include "inspect/core_notes.h"
 
 #include <elf.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -125,7 +126,7 @@ static uint64_t content_of(const struct writer *w, const struct extent *x)
 	case EXTENT_FILE:
 		if (!space_has(w->s, x, /* files= */ true))
 			return 0;
-		if (w->full || has_private_pages(w->s, a))
+		if (w->full || (x->len < HOLE_MAX && has_private_pages(w->s, a)))
 			return x->len;
 		return starts_like_elf(w->s, x) ? SPACE_PAGE : 0;
 	}
@@ -244,15 +245,14 @@ static int put_segment_headers(struct writer *w)
 
 /* ---------------------------------------------------------------- contents */
 
-static int put_extent(struct writer *w, const struct extent *x, uint64_t len)
+static int put_extent(struct writer *w, const struct extent *x)
 {
-	for (uint64_t done = 0; done < len;) {
-		uint64_t n = MIN(len - done, CHUNK_LEN);
+	if (x->from == EXTENT_ZERO)
+		return put_zeros(w, x->len);
+	for (uint64_t done = 0; done < x->len;) {
+		uint64_t n = MIN(x->len - done, CHUNK_LEN);
 
-		if (x->from == EXTENT_ZERO) {
-			n = len;
-			TRY(put_zeros(w, n));
-		} else if (x->from == EXTENT_IMAGE) {
+		if (x->from == EXTENT_IMAGE) {
 			/* One call instead of a fault for every few pages; a hint. */
 			(void)madvise((void *)(x->src + done), n, MADV_POPULATE_READ);
 			TRY(put_pages(w, x->src + done, n));
@@ -277,7 +277,7 @@ static int put_contents(struct writer *w)
 
 			space_extent(w->s, seg->area, at, &x);
 			x.len = MIN(x.len, end - at);
-			TRY(put_extent(w, &x, x.len));
+			TRY(put_extent(w, &x));
 			at += x.len;
 		}
 	}
@@ -286,13 +286,15 @@ static int put_contents(struct writer *w)
 
 /* ------------------------------------------------------------------- whole */
 
+/* What is in front of it, or is to be kept, isn't overwritten: then it is written like a pipe. */
 static int begin(struct writer *w)
 {
+	int flags = fcntl(w->fd, F_GETFL);
 	struct stat st;
 
-	if (fstat(w->fd, &st) < 0)
+	if (flags < 0 || fstat(w->fd, &st) < 0)
 		return err_sys(w->err, -errno, "core file: stat");
-	w->holes = S_ISREG(st.st_mode);
+	w->holes = S_ISREG(st.st_mode) && !(flags & O_APPEND) && lseek(w->fd, 0, SEEK_CUR) == 0;
 	if (w->holes && ftruncate(w->fd, 0) < 0)
 		return err_sys(w->err, -errno, "core file: truncate");
 	w->chunk = xcalloc(CHUNK_LEN, 1);

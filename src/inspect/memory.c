@@ -14,21 +14,16 @@ struct counts {
 	uint64_t here, parents, cow; /* pages */
 };
 
-/* Pages of pagemap-PID are counted in the areas that they are in. */
-struct counting {
+/* Pages of pagemap-PID, counted in the areas that they are in. */
+struct own_counting {
 	const struct space *s;
 	struct counts *counts; /* one for each area */
 	size_t at;	       /* the area of the last one: they ascend */
-	uint64_t id;
-	/* Of an object: only those in this range, into counts[at]. */
-	uint64_t from, to;
 };
 
-static void count(const struct counting *c, const struct page_origin *o, size_t area, uint64_t n)
+static void add_pages(struct counts *to, const struct page_origin *o, uint64_t own, uint64_t n)
 {
-	struct counts *to = &c->counts[area];
-
-	if (o->id != c->id)
+	if (o->id != own)
 		to->cow += n;
 	else if (o->level)
 		to->parents += n;
@@ -39,7 +34,7 @@ static void count(const struct counting *c, const struct page_origin *o, size_t 
 static void count_own(void *arg, const struct page_origin *o)
 {
 	uint64_t at = o->vaddr, end = o->vaddr + o->npages * SPACE_PAGE;
-	struct counting *c = arg;
+	struct own_counting *c = arg;
 	const struct space *s = c->s;
 
 	while (at < end) {
@@ -52,39 +47,112 @@ static void count_own(void *arg, const struct page_origin *o)
 		at = MAX(at, s->areas[c->at].start);
 		stop = MIN(end, s->areas[c->at].end);
 		if (at < stop)
-			count(c, o, c->at, (stop - at) / SPACE_PAGE);
+			add_pages(&c->counts[c->at], o, s->pid, (stop - at) / SPACE_PAGE);
 		at = MAX(at, stop);
 	}
 }
 
-static void count_object(void *arg, const struct page_origin *o)
-{
-	uint64_t end = o->vaddr + o->npages * SPACE_PAGE;
-	const struct counting *c = arg;
-	uint64_t from = MAX(o->vaddr, c->from), to = MIN(end, c->to);
+/*
+ * Shared objects may be mapped many times: of each one the sums are made once, and what a mapping
+ * has is the difference of two of them.
+ */
+struct object_part {
+	struct page_origin origin;
+	struct counts before; /* of all parts in front */
+};
+struct object {
+	VEC(struct object_part) parts;
+	struct counts all;
+	uint64_t id;
+};
 
-	if (from < to)
-		count(c, o, c->at, (to - from) / SPACE_PAGE);
+static void add_part(void *arg, const struct page_origin *o)
+{
+	struct object *obj = arg;
+
+	*vec_push(&obj->parts) = (struct object_part){.origin = *o, .before = obj->all};
+	add_pages(&obj->all, o, obj->id, o->npages);
+}
+
+/* The pages in front of this offset. */
+static struct counts counts_before(const struct object *obj, uint64_t off)
+{
+	size_t lo = 0, hi = obj->parts.len;
+	const struct object_part *p;
+	struct counts n;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (obj->parts.data[mid].origin.vaddr < off)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	if (!lo)
+		return (struct counts){0};
+	p = &obj->parts.data[lo - 1];
+	n = p->before;
+	add_pages(&n, &p->origin, obj->id,
+		  MIN(p->origin.npages, (off - p->origin.vaddr) / SPACE_PAGE));
+	return n;
+}
+
+static int by_object(const void *a, const void *b)
+{
+	const struct area *x = *(const struct area *const *)a, *y = *(const struct area *const *)b;
+
+	return (x->shmid > y->shmid) - (x->shmid < y->shmid);
+}
+
+static void count_object(const struct object *obj, const struct area *a, struct counts *ret)
+{
+	struct counts from = counts_before(obj, a->pgoff);
+	struct counts to = counts_before(obj, a->pgoff + (a->end - a->start));
+
+	ret->here += to.here - from.here;
+	ret->parents += to.parents - from.parents;
+	ret->cow += to.cow - from.cow;
+}
+
+/* Areas of objects, sorted by these. */
+static int count_objects(const struct space *s, const struct area **areas, size_t n,
+			 struct page_store *store, struct counts *counts, struct err *err)
+{
+	struct object obj = {.id = 0};
+	int r = 0;
+
+	for (size_t i = 0; i < n && r == 0; i++) {
+		if (!i || areas[i]->shmid != obj.id) {
+			vec_done(&obj.parts);
+			obj = (struct object){.id = areas[i]->shmid};
+			r = page_store_origins(store, IMG_PAGEMAP_SHMEM, obj.id, add_part, &obj,
+					       err);
+		}
+		count_object(&obj, areas[i], &counts[areas[i] - s->areas]);
+	}
+	vec_done(&obj.parts);
+	return r;
 }
 
 static int count_pages(struct space *s, struct counts *counts, struct err *err)
 {
-	struct counting c = {.s = s, .counts = counts, .id = s->pid};
+	struct own_counting own = {.s = s, .counts = counts};
+	VEC(const struct area *) shared = {0};
 	struct page_store *store;
+	int r;
 
 	TRY(checkpoint_store(s->cp, &store, err));
-	TRY(page_store_origins(store, IMG_PAGEMAP, s->pid, count_own, &c, err));
-	for (c.at = 0; c.at < s->n; c.at++) {
-		const struct area *a = &s->areas[c.at];
-
-		if (a->backing != BACKING_OBJECT || !a->object)
-			continue;
-		c.id = a->shmid;
-		c.from = a->pgoff;
-		c.to = a->pgoff + (a->end - a->start);
-		TRY(page_store_origins(store, IMG_PAGEMAP_SHMEM, a->shmid, count_object, &c, err));
-	}
-	return 0;
+	TRY(page_store_origins(store, IMG_PAGEMAP, s->pid, count_own, &own, err));
+	for (size_t i = 0; i < s->n; i++)
+		if (s->areas[i].backing == BACKING_OBJECT)
+			*vec_push(&shared) = &s->areas[i];
+	if (!shared.len)
+		return 0;
+	qsort(shared.data, shared.len, sizeof(*shared.data), by_object);
+	r = count_objects(s, shared.data, shared.len, store, counts, err);
+	vec_done(&shared);
+	return r;
 }
 
 static json_t *text_or_null(const char *text)

@@ -36,8 +36,8 @@ static int check_range(const struct maker *m, const VmaEntry *v)
 		return bad(m, v, "start, end: not a range of pages");
 	if (v->end > SPACE_END && !(v->status & ST_VSYSCALL))
 		return bad(m, v, "end: beyond any address space");
-	if (v->pgoff > INT64_MAX - (v->end - v->start))
-		return bad(m, v, "pgoff: beyond any file");
+	if (v->pgoff % SPACE_PAGE || v->pgoff > INT64_MAX - (v->end - v->start))
+		return bad(m, v, "pgoff: not that of a page in a file");
 	if (s->n && v->start < s->areas[s->n - 1].end)
 		return bad(m, v, "start: not behind the mapping before");
 	return 0;

@@ -72,8 +72,8 @@ TORPOR_IMAGE_API void torpor_checkpoint_close(struct torpor_checkpoint *cp); /* 
 #define TORPOR_CORE_FULL (1u << 0) /* with the contents of mapped files, if they are at hand */
 
 /*
- * Writes an ELF core file of a process to fd: a regular file is replaced and has holes, anything
- * else is written from front to back. Refused: dead processes, 32-bit ones, other machines than
+ * Writes an ELF core file of a process to fd: a regular file at its beginning is replaced and has
+ * holes, anything else is written from front to back. Refused: dead processes, 32-bit ones, other machines than
  * x86-64.
  */
 TORPOR_IMAGE_API int torpor_checkpoint_core(struct torpor_checkpoint *cp, uint32_t pid, int fd,

@@ -19,6 +19,12 @@ static const struct image_command commands[] = {
 	{"info", "FILE", "the kind of an image file, and its number of records", image_info},
 	{"map", "DIR -o FILE.svg|FILE.html [--format svg|html] [--pid PID]... [--processes N]",
 	 "draw the address spaces", image_map},
+	{"core", "DIR --pid PID -o FILE [--full]", "write an ELF core file of a process, for gdb",
+	 image_core},
+	{"mem",
+	 "DIR [--pid PID] [--addr A] [--len N|all] [--raw] [-o FILE] [--no-files] [--json]\n"
+	 "      [--search PATTERN | --strings [--min N]]",
+	 "list mappings, show memory, search in it", image_mem},
 	{NULL},
 };
 /* clang-format on */

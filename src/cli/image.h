@@ -38,3 +38,6 @@ int image_explore(const struct image_command *cmd, int argc, char **argv);
 int image_info(const struct image_command *cmd, int argc, char **argv);
 /* The commands, each in a file of its own. */
 int image_map(const struct image_command *cmd, int argc, char **argv);
+/* The commands. */
+int image_core(const struct image_command *cmd, int argc, char **argv);
+int image_mem(const struct image_command *cmd, int argc, char **argv);

@@ -9,7 +9,7 @@
 #pragma once
 
 #include "base/arena.h"
-#include "file/buildid.h"
+#include "image/buildid.h"
 #include "file/checksum.h"
 
 #include <sys/stat.h>

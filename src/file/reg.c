@@ -13,11 +13,11 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/parse.h"
-#include "file/buildid.h"
 #include "file/ext.h"
 #include "file/fingerprint.h"
 #include "file/path.h"
 #include "file/remap.h"
+#include "image/buildid.h"
 #include "image/schema/regfile.pb-c.h"
 
 #include <errno.h>

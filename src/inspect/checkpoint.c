@@ -4,6 +4,7 @@
 #include "base/auto.h"
 #include "base/io.h"
 #include "base/parse.h"
+#include "inspect/space.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -120,6 +121,7 @@ void torpor_checkpoint_close(struct torpor_checkpoint *cp)
 {
 	if (!cp)
 		return;
+	space_close(cp->space);
 	page_store_close(cp->store);
 	fd_close(cp->dir.fd);
 	vec_done(&cp->tasks);

@@ -30,6 +30,7 @@ struct checkpoint_task {
 	const FsEntry *fs;
 };
 
+struct space;
 struct torpor_checkpoint {
 	struct torpor_image *ctx;
 	struct img_dir dir;
@@ -43,6 +44,7 @@ struct torpor_checkpoint {
 	VEC(const FileEntry *) files; /* of files.img */
 	struct map by_file_id;	      /* to places in `files` */
 	struct page_store *store;     /* opened on demand */
+	struct space *space;	      /* space.h: the last one that was looked at */
 };
 
 /* NULL and an error that says which there are, if it isn't one of the tree. */

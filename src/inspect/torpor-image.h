@@ -120,6 +120,64 @@ struct torpor_map_options {
 TORPOR_IMAGE_API int torpor_checkpoint_map(struct torpor_checkpoint *cp, int fd,
 					   enum torpor_map_format format,
 					   const struct torpor_map_options *options);
+/* ------------------------------------------------------------------ memory */
+
+#define TORPOR_CORE_FULL (1u << 0) /* with the contents of mapped files, if they are at hand */
+
+/*
+ * Writes an ELF core file of a process to fd: a regular file at its beginning is replaced and has
+ * holes, anything else is written from front to back. Refused: dead processes, 32-bit ones, other machines than
+ * x86-64.
+ */
+TORPOR_IMAGE_API int torpor_checkpoint_core(struct torpor_checkpoint *cp, uint32_t pid, int fd,
+					    unsigned int flags);
+
+/*
+ * {"pid", "page_size", "mappings": [{"start": "0x...", "end": "0x...", "prot": "rw-p", "kind",
+ * "file" or null, "offset", "pages": {"here", "parents", "cow"}}]}, ascending: how many pages the
+ * images have, in this directory, in those it builds on, and as another process's. The text is to
+ * be freed.
+ */
+TORPOR_IMAGE_API int torpor_checkpoint_mappings(struct torpor_checkpoint *cp, uint32_t pid,
+						char **ret_json);
+/* The mapping that holds addr; if none does, the error names the nearest. */
+TORPOR_IMAGE_API int torpor_checkpoint_mapping_at(struct torpor_checkpoint *cp, uint32_t pid,
+						  uint64_t addr, uint64_t *ret_start,
+						  uint64_t *ret_end);
+
+/* Pages of mapped files that aren't in the images: not even if the file is at hand, unchanged. */
+#define TORPOR_MEMORY_NO_FILES (1u << 0)
+
+/*
+ * Like pread(): how many bytes were put into buf, fewer than len if what follows isn't mapped or
+ * not at hand; negative if that holds for the first byte already. Memory that was never written to
+ * is zero.
+ */
+TORPOR_IMAGE_API int64_t torpor_checkpoint_read_memory(struct torpor_checkpoint *cp, uint32_t pid,
+						       uint64_t addr, void *buf, size_t len,
+						       unsigned int flags);
+
+struct torpor_memory_range {
+	uint32_t pid; /* 0: all processes */
+	uint32_t flags;
+	uint64_t addr, len; /* len 0: up to the end */
+};
+/* What was found, and where. The bytes are good during the call only. Not 0: that's enough. */
+typedef int torpor_memory_found(void *arg, uint32_t pid, uint64_t addr, const void *bytes,
+				size_t len);
+/*
+ * All places, in the order of processes and addresses, that have these bytes (overlapping ones,
+ * too), or a string of at least `min` printable ASCII characters; a very long string is told in
+ * parts. Returns 1 if some mapped files weren't at hand, so that their pages were left out.
+ */
+TORPOR_IMAGE_API int torpor_checkpoint_search_memory(struct torpor_checkpoint *cp,
+						     const struct torpor_memory_range *range,
+						     const void *pattern, size_t len,
+						     torpor_memory_found *found, void *arg);
+TORPOR_IMAGE_API int torpor_checkpoint_memory_strings(struct torpor_checkpoint *cp,
+						      const struct torpor_memory_range *range,
+						      size_t min, torpor_memory_found *found,
+						      void *arg);
 
 #ifdef __cplusplus
 }

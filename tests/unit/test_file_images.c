@@ -4,7 +4,7 @@
  * needed for descriptors of our own, so no root either.
  */
 #include "base/auto.h"
-#include "file/buildid.h"
+#include "image/buildid.h"
 #include "file/kind.h"
 #include "file/reg.h"
 #include "file/remap.h"

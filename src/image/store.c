@@ -222,6 +222,11 @@ size_t page_store_depth(const struct page_store *s)
 	return s->levels.len;
 }
 
+const char *page_store_path(const struct page_store *s, size_t level)
+{
+	return s->levels.data[level].path;
+}
+
 bool page_store_knows_cow(const struct page_store *s)
 {
 	return s->levels.data[0].chain.cow;

@@ -10,6 +10,8 @@
 
 /* clang-format off */
 static const struct image_command commands[] = {
+	{"summary", "[--full] [--json] DIR", "what was frozen, when, how much, and what a restore will need",
+	 image_summary},
 	{NULL},
 };
 /* clang-format on */

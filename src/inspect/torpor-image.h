@@ -67,6 +67,17 @@ TORPOR_IMAGE_API int torpor_checkpoint_open(struct torpor_image *ti, const char 
 					    struct torpor_checkpoint **ret);
 TORPOR_IMAGE_API void torpor_checkpoint_close(struct torpor_checkpoint *cp); /* accepts NULL */
 
+/* ------------------------------------------------- looking at a checkpoint */
+
+/*
+ * What is in a directory of images (also of a pre-dump), in short, as a JSON object: "dumped",
+ * "processes", "totals", "files", "needs", "images", "stats", "chain"; docs: torpor-image-summary(8).
+ * *ret_json is to be freed. Images that can't be read are named in "problems", and the rest is
+ * described; so this fails only if there is no such directory.
+ */
+TORPOR_IMAGE_API int torpor_image_summary(struct torpor_image *ti, const char *dir,
+					  char **ret_json);
+
 #ifdef __cplusplus
 }
 #endif

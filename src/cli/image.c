@@ -12,6 +12,8 @@
 static const struct image_command commands[] = {
 	{"summary", "[--full] [--json] DIR", "what was frozen, when, how much, and what a restore will need",
 	 image_summary},
+	{"check", "[--no-verify] [--json] DIR", "verify the images as a restore would, and list every problem",
+	 image_check_dir},
 	{NULL},
 };
 /* clang-format on */

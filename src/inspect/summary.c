@@ -16,38 +16,14 @@
 
 void summary_problem(struct summary *s, struct err *err)
 {
-	json_array_append_new(s->problems, summary_string(err->text));
+	json_array_append_new(s->problems, json_string_of(err->text));
 	*err = ERR_INIT;
 }
 
 void summary_option(struct summary *s, const char *option, const char *why)
 {
 	if (!json_object_get(s->options, option))
-		json_object_set_new(s->options, option, summary_string(why));
-}
-
-json_t *summary_text(const char *text, size_t len)
-{
-	json_t *j = json_stringn(text, len);
-	auto_free char *ascii = NULL;
-
-	if (j)
-		return j;
-	ascii = xcalloc(1, len + 1);
-	for (size_t i = 0; i < len; i++)
-		ascii[i] = (unsigned char)text[i] < 0x80 ? text[i] : '?';
-	return json_stringn(ascii, len);
-}
-
-json_t *summary_string(const char *text)
-{
-	return summary_text(text ? text : "", text ? strlen(text) : 0);
-}
-
-void summary_count(json_t *obj, const char *key, json_int_t n)
-{
-	json_object_set_new(obj, key,
-			    json_integer(json_integer_value(json_object_get(obj, key)) + n));
+		json_object_set_new(s->options, option, json_string_of(why));
 }
 
 /* ----------------------------------------------------------- when and where */
@@ -75,14 +51,14 @@ static void describe_dump(struct summary *s)
 	json_object_set_new(s->out, "dumped", to);
 	describe_time(s, to);
 	if (e->kernel)
-		json_object_set_new(to, "kernel", summary_string(e->kernel));
+		json_object_set_new(to, "kernel", json_string_of(e->kernel));
 	if (e->cpu)
-		json_object_set_new(to, "cpu", summary_string(e->cpu));
+		json_object_set_new(to, "cpu", json_string_of(e->cpu));
 	if (e->has_dump_uptime)
 		json_object_set_new(to, "uptime_us", json_integer((json_int_t)e->dump_uptime));
 	json_object_set_new(to, "image_version", json_integer(e->img_version));
 	if (e->dump_criu_run_id)
-		json_object_set_new(to, "run_id", summary_string(e->dump_criu_run_id));
+		json_object_set_new(to, "run_id", json_string_of(e->dump_criu_run_id));
 }
 
 static void describe_stats(struct summary *s)
@@ -122,7 +98,7 @@ static void describe_chain(struct summary *s)
 		return;
 	}
 	for (size_t i = 0; i < page_store_depth(store); i++)
-		json_array_append_new(levels, summary_string(page_store_path(store, i)));
+		json_array_append_new(levels, json_string_of(page_store_path(store, i)));
 }
 
 /* -------------------------------------------------------------- everything */
@@ -147,7 +123,7 @@ static int describe(struct summary *s, struct torpor_image *ti, const char *dir,
 
 	if (fd < 0)
 		return err_sys(err, -errno, "images directory %s", dir);
-	json_object_set_new(s->out, "dir", summary_string(dir));
+	json_object_set_new(s->out, "dir", json_string_of(dir));
 	if (torpor_checkpoint_open(ti, dir, &s->cp) < 0) {
 		why = ti->err;
 		s->cp = NULL;

@@ -6,8 +6,7 @@
 #pragma once
 
 #include "inspect/checkpoint.h"
-
-#include <jansson.h>
+#include "inspect/json.h"
 
 struct summary {
 	struct torpor_checkpoint *cp; /* NULL: only the directory itself could be read */
@@ -25,12 +24,6 @@ struct summary {
 void summary_problem(struct summary *s, struct err *err);
 /* The restore will need this option, because of that. The first reason stays. */
 void summary_option(struct summary *s, const char *option, const char *why);
-/* Bytes of images as text for JSON: what isn't UTF-8 becomes '?'. Never NULL. */
-json_t *summary_text(const char *s, size_t len);
-json_t *summary_string(const char *s);
-/* obj[key] += n, of an object of counts. */
-void summary_count(json_t *obj, const char *key, json_int_t n);
-
 /* "processes", "totals": tree, commands, users, memory. */
 void summary_tasks(struct summary *s);
 /* Into a process's object: "memory". Adds to `totals`. */

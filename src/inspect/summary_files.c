@@ -81,7 +81,7 @@ static void add_unix(json_t *files, const UnixSkEntry *e)
 			name[i] = name[i] || i ? '?' : '@';
 	json_array_append_new(
 		json_object_get(files, "listening"),
-		json_pack("{ss so}", "protocol", "unix", "address", summary_text(name, n)));
+		json_pack("{ss so}", "protocol", "unix", "address", json_text(name, n)));
 }
 
 /* ------------------------------------------------------------------- kinds */
@@ -137,7 +137,7 @@ static void add_file(struct summary *s, json_t *files, const FileEntry *e)
 	/* files.img has also what is mapped, executed or a working directory only. */
 	if (map_get(&s->file_users, e->id) == MAP_NONE)
 		return;
-	summary_count(json_object_get(files, "kinds"), kind_name(e), 1);
+	json_count(json_object_get(files, "kinds"), kind_name(e), 1);
 	if (e->isk)
 		add_inet(s, files, e->isk);
 	if (e->usk)
@@ -180,7 +180,7 @@ static void add_descriptors(struct summary *s, size_t i, struct map *tables, jso
 		if (read_table(s, ids->files_id, &n, &err) < 0)
 			summary_problem(s, &err);
 		map_put(tables, ids->files_id, (size_t)n);
-		summary_count(files, "descriptors", n);
+		json_count(files, "descriptors", n);
 	}
 	json_object_set_new(process, "descriptors",
 			    json_integer((json_int_t)map_get(tables, ids->files_id)));
@@ -208,7 +208,7 @@ static void add_deleted(struct summary *s, json_t *files)
 		    !f->reg)
 			continue;
 		json_array_append_new(json_object_get(files, "deleted"),
-				      summary_string(f->reg->name));
+				      json_string_of(f->reg->name));
 	}
 	if (got < 0)
 		summary_problem(s, &err);

@@ -40,8 +40,8 @@ static void add_file(json_t *kinds, const char *kind, const struct stat *st)
 		row = json_object();
 		json_object_set_new(kinds, kind, row);
 	}
-	summary_count(row, "files", 1);
-	summary_count(row, "bytes", st->st_size);
+	json_count(row, "files", 1);
+	json_count(row, "bytes", st->st_size);
 }
 
 void summary_images(struct summary *s, int dirfd)
@@ -63,8 +63,8 @@ void summary_images(struct summary *s, int dirfd)
 		    fstatat(dirfd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
 			continue;
 		add_file(kinds, kind, &st);
-		summary_count(to, "files", 1);
-		summary_count(to, "bytes", st.st_size);
-		summary_count(to, "disk_bytes", (json_int_t)st.st_blocks * 512);
+		json_count(to, "files", 1);
+		json_count(to, "bytes", st.st_size);
+		json_count(to, "disk_bytes", (json_int_t)st.st_blocks * 512);
 	}
 }

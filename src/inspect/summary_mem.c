@@ -111,8 +111,8 @@ static uint64_t object_bytes(struct summary *s, uint64_t shmid, json_t *totals)
 	if (tally_pages(s, IMG_PAGEMAP_SHMEM, &t, &err) < 0)
 		summary_problem(s, &err);
 	map_put(&s->shmem_bytes, shmid, (t.own + t.parents + t.lazy) * PAGE);
-	summary_count(totals, "shared", (json_int_t)((t.own + t.parents + t.lazy) * PAGE));
-	summary_count(totals, "shared_in_parents", (json_int_t)(t.parents * PAGE));
+	json_count(totals, "shared", (json_int_t)((t.own + t.parents + t.lazy) * PAGE));
+	json_count(totals, "shared_in_parents", (json_int_t)(t.parents * PAGE));
 	return (t.own + t.parents + t.lazy) * PAGE;
 }
 
@@ -156,7 +156,7 @@ static uint64_t mapped_bytes(const MmEntry *mm)
 static void put_bytes(json_t *memory, json_t *totals, const char *key, uint64_t bytes)
 {
 	json_object_set_new(memory, key, json_integer((json_int_t)bytes));
-	summary_count(totals, key, (json_int_t)bytes);
+	json_count(totals, key, (json_int_t)bytes);
 }
 
 void summary_task_memory(struct summary *s, struct checkpoint_task *t, json_t *process,

@@ -58,7 +58,7 @@ static void add_once(json_t *list, struct map *seen, const FileEntry *f)
 	if (map_get(seen, hash) != MAP_NONE)
 		return;
 	map_put(seen, hash, 1);
-	json_array_append_new(list, summary_string(f->reg->name));
+	json_array_append_new(list, json_string_of(f->reg->name));
 }
 
 /* A path is named once, as what it is needed for most. */
@@ -88,7 +88,7 @@ static void add_paths(struct summary *s, json_t *needs, struct map *mapped, stru
 static void add_external(json_t *needs, const char *what, const char *key)
 {
 	json_array_append_new(json_object_get(needs, "external"),
-			      json_pack("{ss so}", "what", what, "key", summary_string(key)));
+			      json_pack("{ss so}", "what", what, "key", json_string_of(key)));
 }
 
 static void add_external_mounts(struct summary *s, json_t *needs, uint32_t mnt_ns)

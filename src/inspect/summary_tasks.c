@@ -61,7 +61,7 @@ static void add_cmdline(struct summary *s, struct checkpoint_task *t, json_t *pr
 	len = (size_t)MIN(mm->mm_arg_end - mm->mm_arg_start, sizeof(buf));
 	len = make_printable(buf, summary_read(s, t->pid, mm->mm_arg_start, buf, len));
 	if (len)
-		json_object_set_new(process, "cmdline", summary_text(buf, len));
+		json_object_set_new(process, "cmdline", json_text(buf, len));
 }
 
 static void add_exe(struct summary *s, struct checkpoint_task *t, json_t *process)
@@ -77,7 +77,7 @@ static void add_exe(struct summary *s, struct checkpoint_task *t, json_t *proces
 	n = map_get(&s->exes, t->mm->exe_file_id);
 	map_put(&s->exes, t->mm->exe_file_id, n == MAP_NONE ? 1 : n + 1);
 	if (f && f->reg)
-		json_object_set_new(process, "exe", summary_string(f->reg->name));
+		json_object_set_new(process, "exe", json_string_of(f->reg->name));
 }
 
 /* ------------------------------------------------------------------- users */
@@ -97,10 +97,10 @@ static void add_user(const CoreEntry *core, json_t *process)
 		json_object_set_new(process, "euid", json_integer(c->euid));
 	pw = getpwuid(c->uid);
 	if (pw)
-		json_object_set_new(process, "user", summary_string(pw->pw_name));
+		json_object_set_new(process, "user", json_string_of(pw->pw_name));
 	gr = getgrgid(c->gid);
 	if (gr)
-		json_object_set_new(process, "group", summary_string(gr->gr_name));
+		json_object_set_new(process, "group", json_string_of(gr->gr_name));
 }
 
 /* --------------------------------------------------------------- processes */
@@ -120,9 +120,9 @@ static void add_core(struct summary *s, struct checkpoint_task *t, json_t *proce
 				    json_string(state_name(core->tc->task_state)));
 		json_object_set_new(
 			process, "comm",
-			summary_text(core->tc->comm,
-				     make_printable(core->tc->comm, strlen(core->tc->comm))));
-		summary_count(totals, state_name(core->tc->task_state), 1);
+			json_text(core->tc->comm,
+				  make_printable(core->tc->comm, strlen(core->tc->comm))));
+		json_count(totals, state_name(core->tc->task_state), 1);
 	}
 	add_user(core, process);
 }
@@ -140,14 +140,14 @@ static json_t *describe_task(struct summary *s, struct checkpoint_task *t, json_
 {
 	json_t *process = json_pack("{sI}", "pid", (json_int_t)t->pid);
 
-	summary_count(totals, "processes", 1);
+	json_count(totals, "processes", 1);
 	if (!t->e) {
 		summary_task_memory(s, t, process, totals);
 		return process;
 	}
 	add_tree(t, process);
 	add_core(s, t, process, totals);
-	summary_count(totals, "threads", (json_int_t)t->e->n_threads);
+	json_count(totals, "threads", (json_int_t)t->e->n_threads);
 	if (t->core && checkpoint_is_zombie(t->core))
 		return process;
 	add_cmdline(s, t, process);

@@ -71,12 +71,21 @@ TORPOR_IMAGE_API void torpor_checkpoint_close(struct torpor_checkpoint *cp); /* 
 
 /*
  * What is in a directory of images (also of a pre-dump), in short, as a JSON object: "dumped",
- * "processes", "totals", "files", "needs", "images", "stats", "chain"; docs: torpor-image-summary(8).
- * *ret_json is to be freed. Images that can't be read are named in "problems", and the rest is
- * described; so this fails only if there is no such directory.
+ * "processes", "totals", "files", "needs", "images", "stats", "chain"; docs:
+ * torpor-image-summary(8). *ret_json is to be freed. Images that can't be read are named in
+ * "problems", and the rest is described; so this fails only if there is no such directory.
  */
 TORPOR_IMAGE_API int torpor_image_summary(struct torpor_image *ti, const char *dir,
 					  char **ret_json);
+
+/*
+ * Everything that a restore would verify of the images, and the rest of them, without stopping at
+ * the first problem: {"dir", "images": NUMBER, "problems": [{"text", "hint", "file", "record",
+ * "field"}]}; the last three as far as a problem has them. With `verify` checksums are compared,
+ * too, those of pages in all levels of a chain. Fails only if there is no such directory.
+ */
+TORPOR_IMAGE_API int torpor_image_check(struct torpor_image *ti, const char *dir, int verify,
+					char **ret_json);
 
 #ifdef __cplusplus
 }

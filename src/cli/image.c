@@ -14,6 +14,7 @@ static const struct image_command commands[] = {
 	 image_summary},
 	{"check", "[--no-verify] [--json] DIR", "verify the images as a restore would, and list every problem",
 	 image_check_dir},
+	{"diff", "[--all] [--json] A B", "what changed from checkpoint A to checkpoint B", image_diff},
 	{NULL},
 };
 /* clang-format on */

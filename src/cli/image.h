@@ -22,6 +22,7 @@ struct image_command {
 };
 
 int image_check_dir(const struct image_command *cmd, int argc, char **argv);
+int image_diff(const struct image_command *cmd, int argc, char **argv);
 int image_summary(const struct image_command *cmd, int argc, char **argv);
 
 /* "torpor image NAME: error: TEXT; HINT" of the context's last error. Returns IMAGE_FAILED. */

@@ -87,6 +87,14 @@ TORPOR_IMAGE_API int torpor_image_summary(struct torpor_image *ti, const char *d
 TORPOR_IMAGE_API int torpor_image_check(struct torpor_image *ti, const char *dir, int verify,
 					char **ret_json);
 
+/*
+ * What changed from checkpoint A to B (also pre-dumps: pages only): {"a", "b", "equal",
+ * "processes", "threads", "mappings", "pages", "pages_compared", "descriptors", "records",
+ * "images", "problems"}; lists that would be empty are absent. docs: torpor-image-diff(8).
+ */
+TORPOR_IMAGE_API int torpor_image_diff(struct torpor_image *ti, const char *a, const char *b,
+				       char **ret_json);
+
 #ifdef __cplusplus
 }
 #endif

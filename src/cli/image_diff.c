@@ -10,8 +10,9 @@
 
 enum { DIFF_EQUAL = 0, DIFF_DIFFERENT = 1, DIFF_TROUBLE = 2 };
 
-#define ROWS_MAX   20 /* of a kind, without --all */
-#define RANGES_MAX 4  /* of a mapping, without --all */
+#define ROWS_MAX     20 /* of a kind, without --all */
+#define MAPPINGS_MAX 8	/* of a process, without --all */
+#define RANGES_MAX   4	/* of a mapping, without --all */
 
 struct view {
 	const json_t *j;
@@ -184,8 +185,9 @@ static void print_pages(const struct view *v, const json_t *row)
 	putchar('\n');
 	json_array_foreach(json_object_get(row, "mappings"), i, mapping)
 	{
-		if (!v->all && i == ROWS_MAX) {
-			printf("      %sand more mappings%s\n", v->style.dim, v->style.off);
+		if (!v->all && i == MAPPINGS_MAX) {
+			printf("      %sand %zu more mappings%s\n", v->style.dim,
+			       json_array_size(json_object_get(row, "mappings")) - i, v->style.off);
 			break;
 		}
 		printf("      %" PRIx64 "-%" PRIx64 ": ", text_get_num(mapping, "start"),

@@ -85,7 +85,7 @@ static void print_memory(const struct summary_view *v)
 	static const struct {
 		const char *key, *text;
 	} kinds[] = {{"private", "private"},
-		     {"cow", "shared since a fork"},
+		     {"cow", "shared by copy-on-write"},
 		     {"shared", "in shared objects"},
 		     {"parents", "in parent images"},
 		     {"lazy", "left to the lazy-pages server"}};

@@ -160,6 +160,12 @@ static void check_references(struct each *e, struct arena *a)
 
 	if (got < 0)
 		tell_and_forget(e, &err);
+	if (got == 0) {
+		err_input(&err, "%s: there is no inventory.img", e->dir->path);
+		err_hint(&err, "a dump that failed or was killed leaves none");
+		tell_and_forget(e, &err);
+		return;
+	}
 	if (got > 0 && chain.pre_dump) {
 		check_pre_dump(e);
 		return;
@@ -174,6 +180,8 @@ static void compare_pages(struct each *e, const struct img_dir *dir)
 	struct page_store *store = NULL;
 	struct err err = ERR_INIT;
 
+	if (faccessat(dir->fd, "inventory.img", F_OK, 0) < 0)
+		return; /* told, and no level without one can be opened */
 	if (page_store_open(dir, &store, &err) < 0) {
 		tell_and_forget(e, &err);
 		return;

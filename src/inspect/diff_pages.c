@@ -45,15 +45,19 @@ struct compare {
 
 /* ------------------------------------------------------------------ verdicts */
 
+static json_t *make_range(uint64_t start, uint64_t npages, const char *what)
+{
+	return json_pack("{sI sI ss}", "start", (json_int_t)start, "pages", (json_int_t)npages,
+			 "what", what);
+}
+
 static void list_range(struct compare *c)
 {
 	if (c->start == c->end)
 		return;
 	if (json_array_size(c->ranges) < RANGES_MAX)
-		json_array_append_new(c->ranges,
-				      json_pack("{sI sI ss}", "start", (json_int_t)c->start,
-						"pages", (json_int_t)((c->end - c->start) / PAGE),
-						"what", verdict_names[c->verdict]));
+		json_array_append_new(c->ranges, make_range(c->start, (c->end - c->start) / PAGE,
+							    verdict_names[c->verdict]));
 	else
 		c->hidden++;
 	c->start = c->end = 0;
@@ -211,10 +215,13 @@ static int load_side(struct diff *d, size_t i, enum img_kind kind, uint64_t id, 
 
 /* --------------------------------------------------------------- by mapping */
 
-/* How many of the listed pages each mapping has; of B, or where it has none, of A. */
-static json_t *by_mapping(const struct compare *c)
+/*
+ * How many of the listed pages each mapping has; of B, or where it has none, of A. Ranges are cut
+ * where mappings end.
+ */
+static json_t *by_mapping(struct compare *c)
 {
-	json_t *rows = json_array(), *last = NULL, *range;
+	json_t *rows = json_array(), *cut = json_array(), *last = NULL, *range;
 	const VmaEntry *last_vma = NULL;
 	size_t i;
 
@@ -240,24 +247,27 @@ static json_t *by_mapping(const struct compare *c)
 				last_vma = v;
 			}
 			json_count(last, what, (json_int_t)n);
+			json_array_append_new(cut, make_range(at, n, what));
 			at += n * PAGE;
 			left -= n;
 		}
 	}
+	json_decref(c->ranges);
+	c->ranges = cut;
 	return rows;
 }
 
-static json_t *make_row(const struct compare *c, const char *key, uint64_t id)
+static json_t *make_row(struct compare *c, const char *key, uint64_t id)
 {
 	json_t *row = json_pack("{sI}", key, (json_int_t)id);
 
 	for (size_t v = 0; v < ARRAY_SIZE(verdict_names); v++)
 		json_object_set_new(row, verdict_names[v], json_integer((json_int_t)c->counts[v]));
+	if (c->mm)
+		json_object_set_new(row, "mappings", by_mapping(c));
 	json_object_set(row, "ranges", c->ranges);
 	if (c->hidden)
 		json_object_set_new(row, "more_ranges", json_integer((json_int_t)c->hidden));
-	if (c->mm)
-		json_object_set_new(row, "mappings", by_mapping(c));
 	return row;
 }
 

@@ -76,8 +76,9 @@ static bool is_equal(ProtobufCType type, const void *a, const void *b)
 /* Masks and addresses are read in hexadecimal. */
 static bool is_hex(const char *name)
 {
-	static const char *const words[] = {"flags", "sigset", "mask", "start", "end",
-					    "addr",  "mode",   "prot", "status"};
+	static const char *const words[] = {"flags",	"sigset", "mask",   "start",  "end",
+					    "addr",	"mode",	  "prot",   "status", "sigaction",
+					    "restorer", "rla",	  "pointer"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
 		if (strstr(name, words[i]))

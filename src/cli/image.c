@@ -25,6 +25,11 @@ static const struct image_command commands[] = {
 	 "DIR [--pid PID] [--addr A] [--len N|all] [--raw] [-o FILE] [--no-files] [--json]\n"
 	 "      [--search PATTERN | --strings [--min N]]",
 	 "list mappings, show memory, search in it", image_mem},
+	{"summary", "[--full] [--json] DIR", "what was frozen, when, how much, and what a restore will need",
+	 image_summary},
+	{"check", "[--no-verify] [--json] DIR", "verify the images as a restore would, and list every problem",
+	 image_check_dir},
+	{"diff", "[--all] [--json] A B", "what changed from checkpoint A to checkpoint B", image_diff},
 	{NULL},
 };
 /* clang-format on */

@@ -21,6 +21,10 @@ struct image_command {
 	int (*run)(const struct image_command *cmd, int argc, char **argv);
 };
 
+int image_check_dir(const struct image_command *cmd, int argc, char **argv);
+int image_diff(const struct image_command *cmd, int argc, char **argv);
+int image_summary(const struct image_command *cmd, int argc, char **argv);
+
 /* "torpor image NAME: error: TEXT; HINT" of the context's last error. Returns IMAGE_FAILED. */
 int image_failed(const struct image_command *cmd, const struct torpor_image *ti);
 /* Wrong words: the reason, and how the command is used. Returns IMAGE_USAGE. */

@@ -65,6 +65,9 @@ struct page_origin {
 	uint64_t vaddr, npages;
 	size_t level; /* of the directory whose pages file has them */
 	uint64_t id;  /* of the pagemap there: another task's if they are shared */
+	/* The bytes, as long as the store is open; and which ones those are, in any store. */
+	const uint8_t *src;
+	uint64_t dev, ino, off;
 };
 typedef void page_origin_fn(void *arg, const struct page_origin *o);
 /*

@@ -182,6 +182,10 @@ static void keep_origin(struct walk *w, const struct found *f)
 				     .npages = f->npages,
 				     .level = f->image->level,
 				     .id = f->image->id,
+				     .src = f->image->pm->pages + f->off,
+				     .dev = f->image->dev,
+				     .ino = f->image->ino,
+				     .off = f->off,
 			     });
 }
 
@@ -284,7 +288,11 @@ int page_store_written(struct page_store *s, size_t level, enum img_kind kind, u
 			fn(arg, &(struct page_origin){.vaddr = c.run.vaddr,
 						      .npages = c.run.npages,
 						      .level = level,
-						      .id = id});
+						      .id = id,
+						      .src = im->pm->pages + c.run.off,
+						      .dev = im->dev,
+						      .ino = im->ino,
+						      .off = c.run.off});
 	return 0;
 }
 

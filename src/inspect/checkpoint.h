@@ -73,3 +73,6 @@ MUST_USE int checkpoint_file(struct torpor_checkpoint *cp, uint32_t id, const Fi
 /* The pages of this directory and of those it builds on. */
 MUST_USE int checkpoint_store(struct torpor_checkpoint *cp, struct page_store **ret,
 			      struct err *err);
+/* The shared objects that have a pagemap in this directory; to be freed in any case. */
+MUST_USE int checkpoint_shmems(struct torpor_checkpoint *cp, uint64_t **ret, size_t *ret_n,
+			       struct err *err);

@@ -178,6 +178,33 @@ TORPOR_IMAGE_API int torpor_checkpoint_memory_strings(struct torpor_checkpoint *
 						      const struct torpor_memory_range *range,
 						      size_t min, torpor_memory_found *found,
 						      void *arg);
+/* ------------------------------------------------- looking at a checkpoint */
+
+/*
+ * What is in a directory of images (also of a pre-dump), in short, as a JSON object: "dumped",
+ * "processes", "totals", "files", "needs", "images", "stats", "chain"; docs:
+ * torpor-image-summary(8). *ret_json is to be freed. Images that can't be read are named in
+ * "problems", and the rest is described; so this fails only if there is no such directory.
+ */
+TORPOR_IMAGE_API int torpor_image_summary(struct torpor_image *ti, const char *dir,
+					  char **ret_json);
+
+/*
+ * Everything that a restore would verify of the images, and the rest of them, without stopping at
+ * the first problem: {"dir", "images": NUMBER, "problems": [{"text", "hint", "file", "record",
+ * "field"}]}; the last three as far as a problem has them. With `verify` checksums are compared,
+ * too, those of pages in all levels of a chain. Fails only if there is no such directory.
+ */
+TORPOR_IMAGE_API int torpor_image_check(struct torpor_image *ti, const char *dir, int verify,
+					char **ret_json);
+
+/*
+ * What changed from checkpoint A to B (also pre-dumps: pages only): {"a", "b", "equal",
+ * "processes", "threads", "mappings", "pages", "pages_compared", "descriptors", "records",
+ * "images", "problems"}; lists that would be empty are absent. docs: torpor-image-diff(8).
+ */
+TORPOR_IMAGE_API int torpor_image_diff(struct torpor_image *ti, const char *a, const char *b,
+				       char **ret_json);
 
 #ifdef __cplusplus
 }

@@ -25,7 +25,7 @@ static const char *ago(int64_t seconds, char buf[48])
 	char count[48];
 
 	if (seconds < 0)
-		return strcpy(buf, "in the future");
+		return "in the future";
 	if (seconds < 120)
 		text_count((uint64_t)seconds, "second", count);
 	else if (seconds < 7200)

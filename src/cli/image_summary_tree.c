@@ -7,6 +7,7 @@
 
 #include "base/auto.h"
 #include "base/map.h"
+#include "base/parse.h"
 #include "base/vec.h"
 
 #include <inttypes.h>
@@ -138,7 +139,7 @@ static int print_numbers(const struct tree *t, const struct group *g)
 	if (json_object_get(j, "ppid")) {
 		snprintf(uid, sizeof(uid), "%" PRIu64, text_get_num(j, "uid"));
 		if (!json_object_get(j, "uid"))
-			strcpy(uid, "-");
+			str_copy(uid, sizeof(uid), "-");
 		width += printf("%-8.8s ", user[0] ? user : uid);
 	}
 	if (t->threads)

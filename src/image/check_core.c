@@ -98,6 +98,11 @@ static int missing(const struct core *k, const char *field)
 	return err_input(k->err, "%s: %s is missing", k->image, field);
 }
 
+static int check_count(const struct core *k, const char *field, size_t n, size_t want)
+{
+	return n == want ? 0 : bad_count(k, field, n, want);
+}
+
 /* All of them or none: a component that the dumping CPU didn't have. */
 static int check_array(const struct core *k, const char *field, size_t n, size_t want)
 {
@@ -123,10 +128,8 @@ static int check_registers(const struct core *k)
 
 	if (!x)
 		return missing(k, "thread_info");
-	if (x->fpregs->n_st_space != 32)
-		return bad_count(k, "fpregs.st_space", x->fpregs->n_st_space, 32);
-	if (x->fpregs->n_xmm_space != 64)
-		return bad_count(k, "fpregs.xmm_space", x->fpregs->n_xmm_space, 64);
+	NOTE(k->c, check_count(k, "fpregs.st_space", x->fpregs->n_st_space, 32), k->err);
+	NOTE(k->c, check_count(k, "fpregs.xmm_space", x->fpregs->n_xmm_space, 64), k->err);
 	NOTE(k->c, check_array(k, "tls", x->n_tls, 3), k->err);
 	return check_xsave(k, x->fpregs->xsave);
 }

@@ -188,6 +188,7 @@ static int check_thread_core(const struct core *k)
 		return bad(k, "thread_core.seccomp_filter: not in seccomp.img", e->seccomp_filter);
 	NOTE(k->c, check_signals(k, "thread_core.signals_p", e->signals_p), k->err);
 	NOTE(k->c, check_creds(k, e->creds), k->err);
+	NOTE(k->c, check_thread_values(k->c, k->image, e, k->err), k->err);
 	return check_cg_set(k, e->has_cg_set ? e->cg_set : 0);
 }
 
@@ -233,6 +234,7 @@ static int check_live(const struct core *k)
 	if (tc->has_stop_signo && (!tc->stop_signo || tc->stop_signo > NSIGNALS))
 		return bad(k, "tc.stop_signo", tc->stop_signo);
 	NOTE(k->c, check_timers(k, tc->timers), k->err);
+	NOTE(k->c, check_task_values(k->c, k->image, tc, k->err), k->err);
 	NOTE(k->c, check_signals(k, "tc.signals_s", tc->signals_s), k->err);
 	NOTE(k->c, check_registers(k), k->err);
 	return check_thread_core(k);

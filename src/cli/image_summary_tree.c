@@ -13,7 +13,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define ROWS_MAX 20
+#define ROWS_MAX   20
+#define INDENT_MAX 256 /* bytes */
 
 struct node {
 	const json_t *j;
@@ -204,9 +205,10 @@ static struct group take_group(const struct tree *t, struct frame *f)
 	return g;
 }
 
+/* A tree that is deeper than it can be shown isn't indented further. */
 static char *join(const char *a, const char *b)
 {
-	size_t size = strlen(a) + strlen(b) + 1;
+	size_t size = strlen(a) + (strlen(a) < INDENT_MAX ? strlen(b) : 0) + 1;
 	char *s = xcalloc(1, size);
 
 	snprintf(s, size, "%s%s", a, b);

@@ -25,7 +25,7 @@ static const char *ago(int64_t seconds, char buf[48])
 	char count[48];
 
 	if (seconds < 0)
-		return strcpy(buf, "in the future");
+		return "in the future";
 	if (seconds < 120)
 		text_count((uint64_t)seconds, "second", count);
 	else if (seconds < 7200)
@@ -183,6 +183,16 @@ static void print_external(const json_t *item)
 
 /* ----------------------------------------------------------------- files */
 
+/* Kinds are plurals, nearly all with an s. */
+static void print_kind(const char *sep, uint64_t n, const char *kind)
+{
+	int len = (int)strlen(kind);
+
+	if (n == 1 && len && kind[len - 1] == 's')
+		len--;
+	printf("%s%" PRIu64 " %.*s", sep, n, len, kind);
+}
+
 static void print_files(const struct summary_view *v)
 {
 	const json_t *f = json_object_get(v->j, "files"), *count;
@@ -195,7 +205,7 @@ static void print_files(const struct summary_view *v)
 	printf("%" PRIu64 " descriptors", text_get_num(f, "descriptors"));
 	json_object_foreach(kinds, kind, count)
 	{
-		printf("%s%" PRIu64 " %s", sep, (uint64_t)json_integer_value(count), kind);
+		print_kind(sep, (uint64_t)json_integer_value(count), kind);
 		sep = ", ";
 	}
 	putchar('\n');

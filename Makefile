@@ -1,18 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 # A short front for Meson. Variables: BUILD (directory), MESON_FLAGS, PREFIX, DESTDIR,
 # TESTS (arguments for tests/run, for example TESTS='pipe --mode plain'), BENCH (arguments for
-# tests/bench/run, for example BENCH=--quick).
+# tests/bench/run, for example BENCH=--quick), FUZZ (arguments for tests/fuzz/run).
 BUILD ?= build
 PREFIX ?= /usr/local
 MESON_FLAGS ?=
 TESTS ?=
 BENCH ?=
+FUZZ ?=
 VM ?=
 # Freezing somebody else's process takes root.
 SUDO := $(shell [ "$$(id -u)" -eq 0 ] || echo sudo)
 export LC_ALL := C.UTF-8
 
-.PHONY: all demo test test-asan test-vm bench fuzz install lint lint-all check-headers format clean deps-build deps-test deps-bench
+.PHONY: all demo test test-asan test-vm bench fuzz install lint lint-all check-headers format clean deps-build deps-test deps-bench deps-fuzz
 
 all: $(BUILD)/build.ninja
 	ninja -C $(BUILD)
@@ -26,6 +27,8 @@ deps-test:
 	@tools/deps.sh test
 deps-bench:
 	@tools/deps.sh bench
+deps-fuzz:
+	@tools/deps.sh fuzz
 
 demo: deps-test
 	$(MAKE) all
@@ -53,9 +56,10 @@ bench: deps-bench
 	$(MAKE) all
 	$(SUDO) tests/bench/run $(BENCH) $(BUILD)/torpor
 
-fuzz: deps-test
+# Each reader of bytes for some seconds, from the corpus in the tree: FUZZ='--seconds 600 json'.
+fuzz: deps-fuzz
 	$(MAKE) all
-	tests/fuzz/run --build $(BUILD)
+	tests/fuzz/run --build $(BUILD) $(FUZZ)
 
 install: deps-build
 	$(MAKE) $(BUILD)/build.ninja

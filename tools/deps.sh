@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Installs the Debian packages that are missing: tools/deps.sh build|test|bench|lint
+# Installs the Debian packages that are missing: tools/deps.sh build|test|bench|fuzz|lint
 #
 # Needs root or sudo, and only if something is missing: on a machine that has it all it neither
 # asks nor touches the network.
@@ -9,18 +9,21 @@ export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive
 
 build="gcc libc6-dev meson ninja-build pkg-config libprotobuf-c-dev protobuf-c-compiler libjansson-dev libcmocka-dev scdoc"
 # What the behaviour tests freeze and wake, and what they look with.
-test="$build python3 perl xz-utils sqlite3 vim procps iproute2 strace gdb util-linux e2fsprogs xfsprogs btrfs-progs"
+test="$build python3 perl xz-utils sqlite3 vim procps iproute2 strace gdb criu util-linux e2fsprogs xfsprogs btrfs-progs"
 # What draws the plots of `make bench`.
 bench="$test python3-matplotlib"
+# The fuzzers: clang brings libFuzzer.
+fuzz="$build python3 clang libclang-rt-dev"
 lint="$build python3 clang-format clang-tidy cppcheck codespell shellcheck clang"
 
 case "${1:-}" in
 build) wanted=$build ;;
 test) wanted=$test ;;
 bench) wanted=$bench ;;
+fuzz) wanted=$fuzz ;;
 lint) wanted=$lint ;;
 *)
-	echo "usage: tools/deps.sh build|test|bench|lint" >&2
+	echo "usage: tools/deps.sh build|test|bench|fuzz|lint" >&2
 	exit 2
 	;;
 esac

@@ -58,6 +58,47 @@ uint32_t crc32c_by_table(uint32_t crc, const void *data, size_t len)
 	return ~c;
 }
 
+/* ------------------------------------------------------------------ algebra */
+
+/*
+ * A checksum is a polynomial modulo POLY, the bit 2^31 being x^0. A zero byte multiplies it by x^8,
+ * so n of them multiply it by x^8n, of which square and multiply make the power.
+ */
+#define ONE	 (UINT32_C(1) << 31)
+#define ONE_BYTE (UINT32_C(1) << 23) /* x^8 */
+
+static uint32_t times(uint32_t a, uint32_t b)
+{
+	uint32_t product = 0;
+
+	for (uint32_t bit = ONE; bit; bit >>= 1) {
+		if (a & bit)
+			product ^= b;
+		b = (b >> 1) ^ (b & 1 ? POLY : 0);
+	}
+	return product;
+}
+
+static uint32_t move_over(uint32_t crc, uint64_t len)
+{
+	for (uint32_t power = ONE_BYTE; len; len >>= 1) {
+		if (len & 1)
+			crc = times(crc, power);
+		power = times(power, power);
+	}
+	return crc;
+}
+
+uint32_t crc32c_zeros(uint32_t crc, uint64_t len)
+{
+	return ~move_over(~crc, len);
+}
+
+uint32_t crc32c_combine(uint32_t first, uint32_t second, uint64_t len)
+{
+	return move_over(first, len) ^ second;
+}
+
 /* ------------------------------------------------------------ by instruction */
 
 #if defined(__x86_64__)

@@ -10,6 +10,26 @@
 
 /* clang-format off */
 static const struct image_command commands[] = {
+	{"decode", "[-i FILE] [-o FILE] [--pretty] [--kind NAME]",
+	 "an image file as JSON", image_decode},
+	{"encode", "[-i FILE] [-o FILE]", "JSON as an image file", image_encode},
+	{"show", "FILE [--nopl]", "an image file as JSON for people", image_show},
+	{"x", "DIR ps|fds|mems|rss", "processes, descriptors, mappings or pages of a checkpoint",
+	 image_explore},
+	{"info", "FILE", "the kind of an image file, and its number of records", image_info},
+	{"map", "DIR -o FILE.svg|FILE.html [--format svg|html] [--pid PID]... [--processes N]",
+	 "draw the address spaces", image_map},
+	{"core", "DIR --pid PID -o FILE [--full]", "write an ELF core file of a process, for gdb",
+	 image_core},
+	{"mem",
+	 "DIR [--pid PID] [--addr A] [--len N|all] [--raw] [-o FILE] [--no-files] [--json]\n"
+	 "      [--search PATTERN | --strings [--min N]]",
+	 "list mappings, show memory, search in it", image_mem},
+	{"summary", "[--full] [--json] DIR", "what was frozen, when, how much, and what a restore will need",
+	 image_summary},
+	{"check", "[--no-verify] [--json] DIR", "verify the images as a restore would, and list every problem",
+	 image_check_dir},
+	{"diff", "[--all] [--json] A B", "what changed from checkpoint A to checkpoint B", image_diff},
 	{NULL},
 };
 /* clang-format on */

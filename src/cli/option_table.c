@@ -12,7 +12,9 @@
 #include "base/auto.h"
 #include "base/parse.h"
 #include "base/vec.h"
+#include "file/policy.h"
 
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -144,8 +146,7 @@ static int set_seconds(struct option_parser *p, const struct option_row *row, co
 	return 0;
 }
 
-static int set_size(struct option_parser *p, const struct option_row *row, const char *value,
-		    bool on, struct err *err)
+static int parse_size(const char *value, uint64_t *ret, struct err *err)
 {
 	static const char units[] = "KMG";
 	const char *rest = value;
@@ -156,28 +157,110 @@ static int set_size(struct option_parser *p, const struct option_row *row, const
 		if (*rest)
 			unit = strchr(units, *rest++);
 		if (unit && !*rest && n <= UINT64_MAX >> (10 * (unit - units + 1))) {
-			n <<= 10 * (unit - units + 1);
-			*(uint64_t *)field(p, row) = n;
+			*ret = n << 10 * (unit - units + 1);
 			return 0;
 		}
 		if (rest[0] == '\0' && !unit && strspn(value, "0123456789") == strlen(value)) {
-			*(uint64_t *)field(p, row) = n;
+			*ret = n;
 			return 0;
 		}
 	}
 	return err_input(err, "'%s' is not a size (a number, perhaps with K, M or G)", value);
 }
 
+static int set_size(struct option_parser *p, const struct option_row *row, const char *value,
+		    bool on, struct err *err)
+{
+	return parse_size(value, field(p, row), err);
+}
+
+static bool is_sum_part(const char *name, unsigned int *ret)
+{
+	static const struct {
+		const char *name;
+		enum sum_part part;
+	} known[] = {
+		{"full", SUM_FULL},
+		{"first", SUM_FIRST},
+		{"every", SUM_EVERY},
+		{"period", SUM_EVERY}, /* as another engine has been going to call it */
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
+		if (strcmp(name, known[i].name) == 0) {
+			*ret = known[i].part;
+			return true;
+		}
+	}
+	return false;
+}
+
 static int set_validation(struct option_parser *p, const struct option_row *row, const char *value,
 			  bool on, struct err *err)
 {
-	if (strcmp(value, "filesize") == 0)
+	const char *part;
+
+	if (strcmp(value, "filesize") == 0) {
 		p->o->file_validation = VALIDATE_FILESIZE;
-	else if (strcmp(value, "buildid") == 0)
+	} else if (strcmp(value, "buildid") == 0) {
 		p->o->file_validation = VALIDATE_BUILDID;
-	else
-		return err_input(err, "'%s' is neither filesize nor buildid", value);
+	} else if (strcmp(value, "chksm") == 0) {
+		p->o->file_validation = VALIDATE_CHECKSUM;
+	} else {
+		part = str_after(value, "chksm-");
+		if (!part || !is_sum_part(part, &p->o->chksm_config))
+			return err_input(err,
+					 "'%s' is none of filesize, buildid, chksm, chksm-full, "
+					 "chksm-first, chksm-every",
+					 value);
+		p->o->file_validation = VALIDATE_CHECKSUM;
+	}
 	return 0;
+}
+
+static int set_chksm_config(struct option_parser *p, const struct option_row *row,
+			    const char *value, bool on, struct err *err)
+{
+	if (!is_sum_part(value, &p->o->chksm_config))
+		return err_input(err, "'%s' is none of full, first, every", value);
+	return 0;
+}
+
+static int set_chksm_parameter(struct option_parser *p, const struct option_row *row,
+			       const char *value, bool on, struct err *err)
+{
+	uint64_t n;
+
+	TRY(parse_size(value, &n, err));
+	if (!n || n > UINT32_MAX)
+		return err_input(err, "'%s' isn't between 1 and 4G - 1", value);
+	p->o->chksm_parameter = (unsigned int)n;
+	return 0;
+}
+
+/* Parsed again by the engine, but this is where mistakes are to show. */
+static int add_policy(struct option_parser *p, const struct option_row *row, const char *value,
+		      bool on, struct err *err)
+{
+	struct policies once = {0};
+	int r = policies_add_word(&once, value, p->arena, err);
+
+	policies_done(&once);
+	return r < 0 ? r : add_string(p, row, value, on, err);
+}
+
+/* Stays what it is when the work directory becomes the current one. */
+static int set_path(struct option_parser *p, const struct option_row *row, const char *value,
+		    bool on, struct err *err)
+{
+	auto_free char *cwd = NULL;
+
+	if (value[0] == '/')
+		return set_string(p, row, value, on, err);
+	cwd = getcwd(NULL, 0);
+	if (!cwd)
+		return err_sys(err, -errno, "current directory");
+	return set_string(p, row, arena_printf(p->arena, "%s/%s", cwd, value), on, err);
 }
 
 static int set_cgroups(struct option_parser *p, const struct option_row *row, const char *value,
@@ -428,7 +511,18 @@ const struct option_row option_table[] = {
 	ROW("skip-file-rwx-check", 0, NULL, GROUP_FILES, R, FLAG(skip_file_rwx_check),
 	    .help = "don't compare the permission bits of files with the image"),
 	ROW("file-validation", 0, "HOW", GROUP_FILES, D | R, .set = set_validation,
-	    .help = "filesize, or buildid too (default): how to see that a file isn't the same any more"),
+	    .help = "how to see that a file isn't the same any more: filesize, buildid (default), "
+		    "chksm-full, chksm-first, chksm-every"),
+	ROW("chksm-config", 0, "PART", GROUP_FILES, D, .set = set_chksm_config,
+	    .help = "what of a file is summed: full, first (default) or every, see --chksm-parameter"),
+	ROW("chksm-parameter", 0, "N", GROUP_FILES, D, .set = set_chksm_parameter,
+	    .help = "the first N bytes are summed, or every Nth one (default: 1024)"),
+	ROW("file-policy", 0, "PATTERN=POLICY", GROUP_FILES, D | R, .set = add_policy, AT(struct str_list, file_policies),
+	    .help = "what may become of files: exact, append-ok, truncate-back, ignore; repeatable"),
+	ROW("file-policy-file", 0, "FILE", GROUP_FILES, D | R, .set = set_path, AT(const char *, file_policy_file),
+	    .help = "read such rules from FILE, lines of POLICY PATTERN; a dump passes them on"),
+	ROW("embed-mapped-files", 0, NULL, GROUP_FILES, D, FLAG(embed_mapped_files),
+	    .help = "put mapped files into the images, for the case that they change"),
 	/* Sockets that would have to be locked aren't dumped yet: there is nothing to lock. */
 	ROW("network-lock", 0, "HOW", GROUP_FILES, D, .set = set_network_lock,
 	    .help = "only skip and none are supported: there is nothing to lock"),

@@ -25,6 +25,7 @@ void option_parser_init(struct option_parser *p, struct options *o, struct arena
 void option_parser_done(struct option_parser *p)
 {
 	vec_done(&p->o->scripts);
+	vec_done(&p->o->file_policies);
 }
 
 static bool takes_value(const struct option_row *row)

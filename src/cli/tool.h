@@ -15,8 +15,10 @@ struct tool {
 
 extern const struct tool tool_table[]; /* ends with a row without a name */
 
-/* The tool that this command line is for: torpor NAME ..., or by the name torpor was called by
- * (crit). NULL: none; else *skip words go before its argv[0]. */
+/*
+ * The tool that this command line is for: torpor NAME ..., or the name that torpor was called by
+ * (crit). NULL: none; else *skip words go before its argv[0].
+ */
 const struct tool *tool_find(int argc, char **argv, int *skip);
 
 int image_main(int argc, char **argv);

@@ -8,6 +8,7 @@
 
 #include "base/arena.h"
 #include "base/auto.h"
+#include "engine/file_opts.h"
 #include "engine/ids.h"
 #include "engine/tree.h"
 #include "file/files.h"
@@ -94,17 +95,12 @@ int engine_check_tree(const struct options *o, struct err *err)
 {
 	const struct img_dir nowhere = {.fd = -EBADF, .work_fd = -EBADF, .path = ""};
 	struct check c = {.o = o, .arena = arena_new()};
-	const struct file_opts fo = {
-		.link_remap = o->link_remap,
-		.ghost_limit = o->ghost_limit,
-		.evasive_devices = o->evasive_devices,
-		.shell_job = o->shell_job,
-		.check_only = true,
-		.report = report,
-		.report_ctx = &c,
-	};
+	struct file_opts fo = file_opts_of(o);
 	int ret;
 
+	fo.check_only = true;
+	fo.report = report;
+	fo.report_ctx = &c;
 	c.files = files_new(&nowhere, &fo, c.arena);
 	c.props = tasks_new(&nowhere, c.arena);
 	ret = run_check(&c, err);

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "engine/chain.h"
 #include "engine/dedup.h"
+#include "engine/file_opts.h"
 #include "engine/ids.h"
 #include "engine/script.h"
 #include "engine/stats.h"
@@ -48,6 +49,7 @@ struct dump {
 	size_t ntasks;
 	struct ids *ids;
 	struct files *files;
+	struct policies policies;
 	struct tasks *props;
 	struct mem_stats mem_stats;
 	bool used_cow;
@@ -298,6 +300,7 @@ static int run_dump(struct dump *d, struct err *err)
 {
 	enum tracker_kind kind;
 
+	TRY(file_policies_of(d->o, d->arena, &d->policies, err));
 	TRY(scripts_run(d->o, d->dir, SCRIPT_PRE_DUMP, d->o->pid, err));
 	TRY(tree_check_pid(d->o->pid, err));
 	TRY(chain_choose_tracker(d->o, &kind, err));
@@ -327,16 +330,11 @@ static int run_dump(struct dump *d, struct err *err)
 
 static void dump_init(struct dump *d, const struct options *o, const struct img_dir *dir)
 {
-	const struct file_opts fo = {
-		.link_remap = o->link_remap,
-		.ghost_limit = o->ghost_limit,
-		.evasive_devices = o->evasive_devices,
-		.shell_job = o->shell_job,
-		.leave_running = o->leave_running || o->leave_stopped,
-		.sizes_only = o->file_validation == VALIDATE_FILESIZE,
-	};
+	struct file_opts fo = file_opts_of(o);
 
 	*d = (struct dump){.o = o, .dir = dir, .arena = arena_new()};
+	fo.leave_running = o->leave_running || o->leave_stopped;
+	fo.policies = &d->policies;
 	d->mem_stats.next_pages_id = 1;
 	d->chain.parent_dir.fd = -EBADF;
 	d->files = files_new(dir, &fo, d->arena);
@@ -349,6 +347,7 @@ static void dump_done(struct dump *d)
 		mem_done(&d->tasks[i].mem);
 	chain_done(&d->chain);
 	files_free(d->files);
+	policies_done(&d->policies);
 	ids_free(d->ids);
 	arena_free(d->arena);
 }

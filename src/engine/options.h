@@ -8,6 +8,8 @@
  */
 #pragma once
 
+#include "file/checksum.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -32,8 +34,8 @@ enum verb {
 	VERB_MAX,
 };
 
-/* How a file is compared with what the image says: always by size, and by ELF build id. */
-enum file_validation { VALIDATE_BUILDID = 0, VALIDATE_FILESIZE };
+/* How a file is compared with what the image says: always by size, and by build id or checksum. */
+enum file_validation { VALIDATE_BUILDID = 0, VALIDATE_FILESIZE, VALIDATE_CHECKSUM };
 
 /* What is done about cgroups: tasks are restored into torpor's own cgroup in any case. */
 enum cgroup_mode { CGROUP_DEFAULT = 0, CGROUP_NONE, CGROUP_IGNORE };
@@ -78,6 +80,9 @@ struct options {
 	uint64_t ghost_limit;	   /* bytes; UINT64_MAX: none */
 	unsigned int timeout_s;	   /* for freezing and collecting; 0: none */
 	const char *freeze_cgroup; /* NULL, or the directory of a freezer cgroup */
+	unsigned int chksm_config; /* enum sum_part: what of a file is summed */
+	unsigned int chksm_parameter;
+	bool embed_mapped_files;
 
 	/* dump, pre-dump; track_mem also restore */
 	bool track_mem;
@@ -90,6 +95,8 @@ struct options {
 	bool shell_job;
 	bool evasive_devices;
 	enum file_validation file_validation;
+	const char *file_policy_file;  /* --file-policy-file; NULL, or absolute */
+	struct str_list file_policies; /* --file-policy, PATTERN=POLICY each */
 	enum cgroup_mode manage_cgroups;
 	enum network_lock network_lock;
 
@@ -114,4 +121,6 @@ struct options {
 			  .verbosity = 2,                                                          \
 			  .status_fd = -1,                                                         \
 			  .ghost_limit = UINT64_MAX,                                               \
-			  .timeout_s = 10})
+			  .timeout_s = 10,                                                         \
+			  .chksm_config = SUM_FIRST,                                               \
+			  .chksm_parameter = SUM_PARAM_DEFAULT})

@@ -185,6 +185,7 @@ static int run_restore(struct restore *r, struct err *err)
 	TRY(scripts_run(r->o, r->dir, SCRIPT_POST_RESTORE, root, err));
 	TRY(write_pidfile(r, err));
 	TRY(make_ready(r, err));
+	TRY(rfiles_cut_back(r->files, err));
 	run_late_scripts(r, SCRIPT_PRE_RESUME, root);
 	/* The point of no return: programs run. */
 	release(r);
@@ -204,6 +205,7 @@ static void restore_done(struct restore *r)
 	keeper_done(&r->keeper);
 	build_free(r->build);
 	rfiles_free(r->files);
+	policies_done(&r->policies);
 	mem_common_free(r->mem_common);
 	pool_free(r->pool);
 	readahead_free(r->readahead);

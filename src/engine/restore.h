@@ -5,6 +5,7 @@
 #include "engine/options.h"
 #include "engine/plan.h"
 #include "file/files.h"
+#include "file/policy.h"
 #include "image/inventory.h"
 #include "image/readahead.h"
 #include "mem/keeper.h"
@@ -36,6 +37,7 @@ struct restore {
 	struct inventory inventory;
 	struct rtasks *props;
 	struct rfiles *files;
+	struct policies policies; /* of files */
 	struct mem_common *mem_common;
 	struct mem_opener opener;
 	struct build *build;

@@ -3,6 +3,7 @@
 
 #include "base/auto.h"
 #include "base/log.h"
+#include "engine/file_opts.h"
 #include "engine/stats.h"
 #include "image/check.h"
 #include "image/schema/core.pb-c.h"
@@ -137,12 +138,7 @@ static int make_plan(struct restore *r, const pstree_vec *tree, struct err *err)
 
 int restore_load(struct restore *r, struct err *err)
 {
-	struct file_opts fo = {
-		.evasive_devices = r->o->evasive_devices,
-		.shell_job = r->o->shell_job,
-		.skip_rwx_check = r->o->skip_file_rwx_check,
-		.sizes_only = r->o->file_validation == VALIDATE_FILESIZE,
-	};
+	struct file_opts fo = file_opts_of(r->o);
 	pstree_vec tree = {0};
 	int ret;
 
@@ -153,6 +149,10 @@ int restore_load(struct restore *r, struct err *err)
 	TRY(restore_track_check(r, err));
 	TRY(rtasks_load(r->dir, r->arena, &r->props, err));
 	TRY(page_store_open(r->dir, &r->store, err));
+	/* What the dump says, then what we are told: the last one counts. */
+	TRY(policies_add_image(&r->policies, r->dir, r->arena, err));
+	TRY(file_policies_of(r->o, r->arena, &r->policies, err));
+	fo.policies = &r->policies;
 	fo.store = r->store;
 	TRY(rfiles_load(r->dir, &fo, r->arena, &r->files, err));
 	r->pool = pool_new(/* nthreads= */ 0);

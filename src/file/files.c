@@ -4,7 +4,9 @@
 
 #include "base/log.h"
 #include "base/parse.h"
+#include "file/fingerprint.h"
 #include "file/kind.h"
+#include "file/policy.h"
 #include "file/remap.h"
 #include "image/schema/fown.pb-c.h"
 
@@ -34,6 +36,7 @@ void files_free(struct files *f)
 			file_kinds[i]->dump_done(f);
 	remaps_dump_done(f);
 	ghosts_dump_done(f);
+	fingerprints_done(f);
 	ofd_table_free(f->ofds);
 	vec_done(&f->entries);
 	vec_done(&f->tasks);
@@ -248,6 +251,9 @@ int files_dump_finish(struct files *f, struct mem_stats *stats, struct err *err)
 			TRY(file_kinds[i]->dump_finish(f, stats, err));
 	TRY(remaps_finish(f, err));
 	TRY(ghosts_finish(f, err));
+	TRY(fingerprints_finish(f, err));
+	if (f->opts.policies)
+		TRY(policies_write(f->opts.policies, f->dir, err));
 	return write_entries(f, err);
 }
 

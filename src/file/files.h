@@ -8,10 +8,20 @@
  */
 #pragma once
 
+#include "file/checksum.h"
 #include "image/image.h"
 #include "mem/dump.h"
 #include "mem/vma.h"
 #include "remote/target.h"
+
+struct policies; /* policy.h */
+
+/* What tells whether a file is the same: its size in any case, and ... */
+enum file_identify {
+	FILE_BY_BUILD_ID, /* the build id; a checksum where there is none */
+	FILE_BY_SIZE,
+	FILE_BY_CHECKSUM,
+};
 
 struct file_opts {
 	bool link_remap;
@@ -21,8 +31,12 @@ struct file_opts {
 	bool check_only;     /* check --tree: look, don't change anything, report all refusals */
 	bool leave_running;  /* link remaps are removed again after the dump */
 	bool skip_rwx_check; /* restore: don't compare permission bits */
-	bool sizes_only;     /* neither store nor compare build ids */
-	struct page_store *store; /* restore: contents of shared memory objects */
+	/* Restore: FILE_BY_SIZE, or all that the images have. */
+	enum file_identify identify;
+	struct sum_spec sum;		 /* dump: of checksums */
+	bool embed_mapped;		 /* dump: copies of mapped files go into the images */
+	const struct policies *policies; /* what may have become of files; NULL: no rules */
+	struct page_store *store;	 /* restore: contents of shared memory objects */
 	/*
 	 * With check_only: gets every refusal, complete with pid and object; the collecting goes on
 	 * if it returns 0. NULL: the first refusal is returned as for a dump.
@@ -70,7 +84,7 @@ MUST_USE int rfiles_load(const struct img_dir *dir, const struct file_opts *opts
 void rfiles_free(struct rfiles *f);
 /* The descriptors of a table; the highest fd number of all tables (for the mailbox). */
 MUST_USE int rfiles_max_fd(const struct rfiles *f);
-/* Compares every regular file with the image: one error that names every mismatch. */
+/* Compares every file with the image: a warning for each mismatch, and one error. */
 MUST_USE int rfiles_check(struct rfiles *f, struct err *err);
 /* Prints what each object will be opened as (restore --dry-run). */
 void rfiles_print_plan(const struct rfiles *f);
@@ -94,6 +108,8 @@ MUST_USE int rfiles_restore_fs(struct rfiles *f, struct target *t, struct err *e
  * itself still holds of the tree's files.
  */
 MUST_USE int rfiles_finish(struct rfiles *f, struct err *err);
+/* Cuts files back whose policy says so. Can't be undone: the last step that may fail. */
+MUST_USE int rfiles_cut_back(struct rfiles *f, struct err *err);
 /* The tree runs: removes the link remaps from disk, which makes these images unusable. */
 void rfiles_commit(struct rfiles *f);
 /* Removes temporary names after a failure. Never fails. */

@@ -84,10 +84,9 @@ int ghost_dump(struct files *f, const struct fdesc *d, const char *name, uint32_
 	return 0;
 }
 
-static void fill_entry(GhostFileEntry *e, const struct ghost *g, Timeval *at, Timeval *mt)
+static void fill_entry(GhostFileEntry *e, const struct stat *st, const char *target, Timeval *at,
+		       Timeval *mt)
 {
-	const struct stat *st = &g->st;
-
 	e->uid = st->st_uid;
 	e->gid = st->st_gid;
 	e->mode = st->st_mode;
@@ -107,7 +106,7 @@ static void fill_entry(GhostFileEntry *e, const struct ghost *g, Timeval *at, Ti
 	mt->tv_sec = (uint64_t)st->st_mtim.tv_sec;
 	mt->tv_usec = (uint64_t)st->st_mtim.tv_nsec / 1000;
 	e->mtim = mt;
-	e->symlnk_target = (char *)g->target;
+	e->symlnk_target = (char *)target;
 	if (S_ISREG(st->st_mode) && st->st_size >= CHUNKED_FROM) {
 		e->has_chunks = true;
 		e->chunks = true;
@@ -143,26 +142,33 @@ static int put_chunks(struct img_writer *w, int fd, uint64_t size, struct err *e
 	return 0;
 }
 
-static int ghost_write(struct files *f, const struct ghost *g, struct err *err)
+int ghost_write(struct files *f, enum img_kind kind, uint32_t id, const struct stat *st,
+		const char *target, int fd, struct err *err)
 {
 	auto_img_writer struct img_writer *w = NULL;
 	GhostFileEntry e = GHOST_FILE_ENTRY__INIT;
-	auto_close int fd = -EBADF;
 	Timeval at, mt;
 
-	fill_entry(&e, g, &at, &mt);
-	TRY(img_create(f->dir, IMG_GHOST_FILE, g->id, &w, err));
+	fill_entry(&e, st, target, &at, &mt);
+	TRY(img_create(f->dir, kind, id, &w, err));
 	TRY(img_put(w, &e.base, err));
+	if (fd >= 0 && e.chunks)
+		TRY(put_chunks(w, fd, e.size, err));
+	else if (fd >= 0)
+		TRY(img_put_from(w, fd, 0, (uint64_t)st->st_size, err));
+	return img_close(TAKE_PTR(w), err);
+}
+
+static int write_one(struct files *f, const struct ghost *g, struct err *err)
+{
+	auto_close int fd = -EBADF;
+
 	if (S_ISREG(g->st.st_mode) && g->st.st_size > 0) {
 		fd = origin_open_read(&g->o, err);
 		if (fd < 0)
 			return fd;
-		if (e.chunks)
-			TRY(put_chunks(w, fd, e.size, err));
-		else
-			TRY(img_put_from(w, fd, 0, (uint64_t)g->st.st_size, err));
 	}
-	return img_close(TAKE_PTR(w), err);
+	return ghost_write(f, IMG_GHOST_FILE, g->id, &g->st, g->target, fd, err);
 }
 
 int ghosts_finish(struct files *f, struct err *err)
@@ -174,7 +180,7 @@ int ghosts_finish(struct files *f, struct err *err)
 			 " MiB in the images (%zu of them)",
 			 f->ghosts->total >> 20, f->ghosts->all.len);
 	vec_foreach (g, &f->ghosts->all)
-		if (ghost_write(f, g, err) < 0)
+		if (write_one(f, g, err) < 0)
 			return err_in(err, "deleted file %s", g->name);
 	return 0;
 }
@@ -189,6 +195,7 @@ void ghosts_dump_done(struct files *f)
 
 struct rghost {
 	struct rghost *next;
+	enum img_kind kind;
 	uint32_t id;
 	const GhostFileEntry *e;
 	uint64_t size; /* of the content */
@@ -247,14 +254,14 @@ static int check_entry(const GhostFileEntry *e, struct err *err)
 	return 0;
 }
 
-static int open_image(struct rfiles *f, uint32_t id, struct img_reader **ret,
+static int open_image(struct rfiles *f, const struct rghost *g, struct img_reader **ret,
 		      const GhostFileEntry **ret_e, struct err *err)
 {
 	auto_img_reader struct img_reader *rd = NULL;
 	GhostFileEntry *e;
 	int r;
 
-	TRY(img_open(f->dir, IMG_GHOST_FILE, id, &rd, err));
+	TRY(img_open(f->dir, g->kind, g->id, &rd, err));
 	r = img_get(rd, f->a, &e, err);
 	if (r == 0)
 		return err_input(err, "the file is missing or empty");
@@ -269,30 +276,42 @@ static int load_image(struct rfiles *f, struct rghost *g, struct err *err)
 {
 	auto_img_reader struct img_reader *rd = NULL;
 
-	TRY(open_image(f, g->id, &rd, &g->e, err));
+	TRY(open_image(f, g, &rd, &g->e, err));
+	if (g->kind == IMG_MAPPED_FILE && !S_ISREG(g->e->mode))
+		return err_input(err, "mode %#o isn't that of a regular file", g->e->mode);
 	if (!S_ISREG(g->e->mode))
 		return 0;
 	g->size = g->e->chunks ? g->e->size : img_left(rd);
 	return g->e->chunks ? read_chunks(f, rd, g->e, -1, err) : 0;
 }
 
-int rghost_load(struct rfiles *f, uint32_t id, struct rghost **ret, struct err *err)
+static int in_image(const struct rghost *g, struct err *err)
+{
+	char name[IMG_NAME_MAX];
+
+	img_name(g->kind, g->id, name);
+	return err_in(err, "%s", name);
+}
+
+int rghost_load(struct rfiles *f, enum img_kind kind, uint32_t id, struct rghost **ret,
+		struct err *err)
 {
 	struct rghost *g;
 
 	if (!f->ghosts)
 		f->ghosts = arena_new_of(f->a, struct rghosts);
 	for (g = f->ghosts->list; g; g = g->next) {
-		if (g->id == id) {
+		if (g->kind == kind && g->id == id) {
 			*ret = g;
 			return 0;
 		}
 	}
 	g = arena_new_of(f->a, struct rghost);
+	g->kind = kind;
 	g->id = id;
 	g->base = -EBADF;
 	if (load_image(f, g, err) < 0)
-		return err_in(err, "ghost-file-%x.img", id);
+		return in_image(g, err);
 	g->next = f->ghosts->list;
 	f->ghosts->list = g;
 	*ret = g;
@@ -307,7 +326,7 @@ static int fill(struct rfiles *f, const struct rghost *g, int fd, struct err *er
 
 	if (!g->size)
 		return 0;
-	TRY(open_image(f, g->id, &rd, &e, err));
+	TRY(open_image(f, g, &rd, &e, err));
 	if (ftruncate(fd, (off_t)g->size) < 0)
 		return err_sys(err, -errno, "make it %" PRIu64 " bytes long", g->size);
 	if (e->chunks)
@@ -351,7 +370,7 @@ static int plant_ghost(struct rfiles *f, const struct rghost *g, const char *nam
 	int fd = plant_open(&p);
 
 	if (fd == -EEXIST) {
-		log_info("%s exists again: the deleted file will show another name", name);
+		log_info("%s exists: what is taken from the images will show another name", name);
 		p.name = arena_printf(f->a, "%s.cr.%x.ghost", name, g->id);
 		fd = plant_open(&p);
 	}
@@ -372,7 +391,7 @@ int rghost_open(struct rfiles *f, struct rghost *g, const char *name, struct err
 		if (fd < 0)
 			return fd;
 		if (S_ISREG(g->e->mode) && fill(f, g, fd, err) < 0)
-			return err_in(err, "ghost-file-%x.img", g->id);
+			return in_image(g, err);
 		TRY(set_attributes(g, fd, err));
 		/* No writer may stay: an executable must be mappable as one (PR_SET_MM_EXE_FILE).
 		 */

@@ -14,12 +14,13 @@
 
 /* ------------------------------------------------------------------ dump */
 
-struct ghosts; /* unlinked inodes whose content goes into the image: ghost.c */
-struct remaps; /* names that don't lead to their file any more: remap.c */
-struct pipes;  /* pipe.c */
-struct memfds; /* memfd.c */
-struct ttys;   /* tty.c */
-struct mapped; /* files of mappings and links that have an id already: mapping.c */
+struct ghosts;	     /* unlinked inodes whose content goes into the image: ghost.c */
+struct remaps;	     /* names that don't lead to their file any more: remap.c */
+struct pipes;	     /* pipe.c */
+struct memfds;	     /* memfd.c */
+struct ttys;	     /* tty.c */
+struct mapped;	     /* files of mappings and links that have an id already: mapping.c */
+struct fingerprints; /* fingerprint.c */
 
 struct files {
 	const struct img_dir *dir; /* not used with opts.check_only */
@@ -37,6 +38,7 @@ struct files {
 	struct memfds *memfds;
 	struct ttys *ttys;
 	struct mapped *mapped;
+	struct fingerprints *fingerprints;
 };
 
 /* A new entry with type and id set, already in the list. */
@@ -111,6 +113,7 @@ struct rfiles {
 	int root;
 	struct rghosts *ghosts;
 	struct rremaps *remaps;
+	struct rcuts *cuts; /* cut.c */
 	struct rpipes *pipes, *fifos;
 	struct rmemfds *memfds;
 	struct rttys *ttys;

@@ -9,6 +9,7 @@
  */
 #include "base/log.h"
 #include "base/parse.h"
+#include "file/fingerprint.h"
 #include "file/memfd.h"
 #include "file/path.h"
 #include "file/reg.h"
@@ -231,6 +232,7 @@ int files_dump_mapping(struct files *f, struct target *t, struct vma *v, struct 
 	snprintf(d.what, sizeof(d.what), "mapping %" PRIx64 "-%" PRIx64, v->start, v->end);
 	if (dump_mapping(f, &d, v, err) < 0)
 		return failed(f, &d, err);
+	fingerprint_use(f, (uint32_t)v->shmid, v);
 	return 0;
 }
 
@@ -245,5 +247,7 @@ int files_dump_link(struct files *f, struct target *t, const char *name, uint32_
 	d.local = origin_open(&d.o, err);
 	if (d.local < 0 || dump_path(f, &d, ret_id, err) < 0)
 		return failed(f, &d, err);
+	if (!strcmp(name, "exe"))
+		fingerprint_use(f, *ret_id, NULL);
 	return 0;
 }

@@ -13,10 +13,11 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/parse.h"
-#include "file/buildid.h"
 #include "file/ext.h"
+#include "file/fingerprint.h"
 #include "file/path.h"
 #include "file/remap.h"
+#include "image/buildid.h"
 #include "image/schema/regfile.pb-c.h"
 
 #include <errno.h>
@@ -64,8 +65,7 @@ static bool reg_match(struct files *f, const struct fdesc *d)
 	       (d->info.flags & O_PATH);
 }
 
-/* A node of this device: `name` itself, or any in /dev; NULL if there is none. */
-static const char *find_device(int root, struct arena *a, const char *name, mode_t type, dev_t rdev)
+const char *reg_find_device(int root, struct arena *a, const char *name, mode_t type, dev_t rdev)
 {
 	auto_closedir DIR *dir = NULL;
 	struct stat st;
@@ -105,7 +105,10 @@ static bool reg_dump_proc(struct files *f, const struct fdesc *d, uint32_t id, c
 	return true;
 }
 
-/* Finds the name to record; whatever leads from that name to the file is recorded as a remap. */
+/*
+ * Finds the name to record; whatever leads from that name to the file is recorded as a remap.
+ * Returns 1 if the name leads to it by itself.
+ */
 static int reg_name(struct files *f, const struct fdesc *d, uint32_t id, const char **ret,
 		    struct err *err)
 {
@@ -116,13 +119,13 @@ static int reg_name(struct files *f, const struct fdesc *d, uint32_t id, const c
 		return 0;
 	switch (path_find(f->root, d->name, &d->st, f->a, ret)) {
 	case PATH_LINKED:
-		return 0;
+		return 1;
 	case PATH_HIDDEN:
 	case PATH_UNLINKED:
 		break;
 	}
 	if (is_device && f->opts.evasive_devices) {
-		other = find_device(f->root, f->a, *ret, d->st.st_mode & S_IFMT, d->st.st_rdev);
+		other = reg_find_device(f->root, f->a, *ret, d->st.st_mode & S_IFMT, d->st.st_rdev);
 		if (other) {
 			log_info("%s isn't the open device any more, taking %s", *ret, other);
 			*ret = other;
@@ -137,37 +140,14 @@ static int reg_name(struct files *f, const struct fdesc *d, uint32_t id, const c
 			  "%s can't be reached: its name leads to another file or to none", *ret);
 }
 
-static bool has_size(const struct fdesc *d)
-{
-	const uint32_t appending = O_WRONLY | O_APPEND;
-
-	/* A log that somebody else appends to as well may grow in the meantime. */
-	return S_ISREG(d->st.st_mode) && (d->info.flags & appending) != appending;
-}
-
-static void put_build_id(struct files *f, const struct fdesc *d, RegFileEntry *e)
-{
-	uint32_t words[BUILD_ID_WORDS];
-	auto_close int fd = -EBADF;
-	size_t n;
-
-	if (f->opts.sizes_only || !S_ISREG(d->st.st_mode) || d->st.st_size < 64)
-		return;
-	fd = fd_reopen(d->local, O_RDONLY | O_NONBLOCK | O_NOATIME);
-	n = fd < 0 ? 0 : build_id_read(fd, words);
-	if (n) {
-		e->n_build_id = n;
-		e->build_id = arena_dup(f->a, words, n * sizeof(words[0]));
-	}
-}
-
 int reg_dump_as(struct files *f, const struct fdesc *d, uint32_t id, struct err *err)
 {
 	RegFileEntry *e = arena_new_of(f->a, RegFileEntry);
 	uint32_t flags = d->info.flags;
 	const char *name;
+	int linked = reg_name(f, d, id, &name, err);
 
-	TRY(reg_name(f, d, id, &name, err));
+	TRY(linked);
 	/* A new open with O_TMPFILE would make another file. */
 	if (flags & KERNEL_O_TMPFILE)
 		flags &= ~(KERNEL_O_TMPFILE | O_DIRECTORY);
@@ -179,13 +159,9 @@ int reg_dump_as(struct files *f, const struct fdesc *d, uint32_t id, struct err 
 	e->name = arena_str(f->a, name);
 	e->has_mode = true;
 	e->mode = d->st.st_mode;
-	if (has_size(d)) {
-		e->has_size = true;
-		e->size = (uint64_t)d->st.st_size;
-	}
 	if (S_ISCHR(d->st.st_mode) || S_ISBLK(d->st.st_mode))
 		ext_put(f->a, &e->base, EXT_REG_RDEV, d->st.st_rdev);
-	put_build_id(f, d, e);
+	fingerprint_add(f, d, e, linked);
 	files_entry(f, FD_TYPES__REG, id)->reg = e;
 	log_debug("file %u: %s, flags %#o, pos %" PRIu64 ", size %" PRId64, id, name, flags,
 		  d->info.pos, (int64_t)d->st.st_size);
@@ -240,8 +216,15 @@ static int reg_load(struct rfiles *f, struct rfile *rf, struct err *err)
 		return err_input(err, "broken name \"%.100s\"", e->name);
 	if (e->has_size && e->size > INT64_MAX)
 		return err_input(err, "%s: size %" PRIu64, e->name, e->size);
+	if (e->has_log_size && e->log_size > INT64_MAX)
+		return err_input(err, "%s: log_size %" PRIu64, e->name, e->log_size);
 	if (e->n_build_id > BUILD_ID_WORDS)
 		return err_input(err, "%s: build id of %zu words", e->name, e->n_build_id);
+	if (e->has_checksum &&
+	    !sum_spec_is_valid(e->checksum_config,
+			       e->has_checksum_parameter ? e->checksum_parameter : 1))
+		return err_input(err, "%s: checksum_config %u, checksum_parameter %u", e->name,
+				 e->checksum_config, e->checksum_parameter);
 	rf->flags = e->flags;
 	rf->pos = e->pos;
 	return rfile_load_fown(rf, e->fown, err);
@@ -297,138 +280,11 @@ static void reg_describe(const struct rfile *rf, char *buf, size_t size)
 		[REMAP_LINK] = ", from its link remap",
 		[REMAP_GHOST] = ", deleted: from the image",
 		[REMAP_PROC] = ", of a process that is gone",
+		[REMAP_COPY] = ", changed: from its copy in the image",
 	};
 
 	snprintf(buf, size, "%s%s, flags %#o, position %" PRIu64, rfile_name(rf),
 		 rf->remap ? how[rf->remap->type] : "", rf->flags, rf->pos);
-}
-
-/* ----------------------------------------------------- restore: the check */
-
-/* Collects mismatches in one text, as many as fit; the others are counted. */
-struct report {
-	char text[900];
-	size_t len, n, left_out;
-};
-
-static void __attribute__((format(printf, 2, 3))) report(struct report *rp, const char *fmt, ...)
-{
-	char line[512];
-	va_list ap;
-	size_t len;
-
-	va_start(ap, fmt);
-	vsnprintf(line, sizeof(line), fmt, ap);
-	va_end(ap);
-	len = strlen(line);
-	rp->n++;
-	log_warn("%s", line);
-	if (rp->len + len + 2 >= sizeof(rp->text)) {
-		rp->left_out++;
-		return;
-	}
-	if (rp->len)
-		rp->len += (size_t)snprintf(rp->text + rp->len, sizeof(rp->text) - rp->len, "; ");
-	rp->len += (size_t)snprintf(rp->text + rp->len, sizeof(rp->text) - rp->len, "%s", line);
-}
-
-static bool same_build(struct rfiles *f, const RegFileEntry *e)
-{
-	uint32_t words[BUILD_ID_WORDS];
-	auto_close int fd = openat(f->root, path_rel(e->name), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	size_t n = fd < 0 ? 0 : build_id_read(fd, words);
-
-	return n == e->n_build_id && !memcmp(words, e->build_id, n * sizeof(words[0]));
-}
-
-static void check_stat(struct rfiles *f, const RegFileEntry *e, const struct stat *st,
-		       struct report *rp)
-{
-	if (!e->has_mode)
-		return;
-	if ((st->st_mode & S_IFMT) != (e->mode & S_IFMT)) {
-		report(rp, "%s: type is %#o, was %#o", e->name, st->st_mode & S_IFMT,
-		       e->mode & S_IFMT);
-		return;
-	}
-	if (!f->opts.skip_rwx_check && (st->st_mode & 07777) != (e->mode & 07777))
-		report(rp, "%s: mode is %#o, was %#o", e->name, st->st_mode & 07777,
-		       e->mode & 07777);
-	if (e->has_size && (uint64_t)st->st_size != e->size)
-		report(rp, "%s: size is %" PRId64 ", was %" PRIu64, e->name, (int64_t)st->st_size,
-		       e->size);
-	else if (!f->opts.sizes_only && e->n_build_id && !same_build(f, e))
-		report(rp, "%s: is another build (build id)", e->name);
-}
-
-/*
- * A device must be the same device. Images of others don't tell which it was (only its name does).
- * Returns true if the name isn't to be looked at any further.
- */
-static bool check_device(struct rfiles *f, struct rfile *rf, struct report *rp)
-{
-	const RegFileEntry *e = entry(rf);
-	mode_t type = e->mode & S_IFMT;
-	const char *node;
-	struct stat st;
-	uint64_t rdev;
-
-	if ((type != S_IFCHR && type != S_IFBLK) || !ext_get(&e->base, EXT_REG_RDEV, &rdev))
-		return false;
-	if (fstatat(f->root, path_rel(e->name), &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-	    (st.st_mode & S_IFMT) == type && st.st_rdev == rdev)
-		return false;
-	node = f->opts.evasive_devices ? find_device(f->root, f->a, e->name, type, rdev) : NULL;
-	if (!node) {
-		report(rp, "%s: isn't device %u:%u any more", e->name, major(rdev), minor(rdev));
-		return true;
-	}
-	log_info("%s isn't device %u:%u any more, taking %s", e->name, major(rdev), minor(rdev),
-		 node);
-	rf->priv = (void *)node;
-	return true;
-}
-
-static void check_one(struct rfiles *f, struct rfile *rf, struct report *rp)
-{
-	const RegFileEntry *e = entry(rf);
-	struct stat st;
-
-	if (rf->remap) {
-		if (!remap_is_there(f, rf->remap))
-			report(rp, "%s: its link remap %s is gone", e->name,
-			       rfile_name(rf->remap->carrier));
-		return;
-	}
-	if (path_proc_pid(e->name))
-		return; /* of a process that isn't there yet */
-	/* Slave terminals come into being with their masters. */
-	if (str_after(e->name, "/dev/pts/") || check_device(f, rf, rp))
-		return;
-	if (fstatat(f->root, path_rel(e->name), &st, AT_SYMLINK_NOFOLLOW) < 0)
-		report(rp, "%s: %s", e->name, strerror(errno));
-	else
-		check_stat(f, e, &st, rp);
-}
-
-int reg_check_all(struct rfiles *f, struct err *err)
-{
-	struct report rp = {0};
-
-	vec_foreach (rf, &f->files)
-		if (rf->kind == &reg_kind && !rf->is_carrier)
-			check_one(f, rf, &rp);
-	if (!rp.n)
-		return 0;
-	if (rp.left_out)
-		err_input(
-			err,
-			"%zu files aren't as they were at the dump: %s; and %zu more (in the log)",
-			rp.n, rp.text, rp.left_out);
-	else
-		err_input(err, "%s", rp.text);
-	return err_hint(err, "bring the files back to what they were at the dump (permission bits: "
-			     "or pass --skip-file-rwx-check; devices: or --evasive-devices)");
 }
 
 const struct file_kind reg_kind = {

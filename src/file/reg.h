@@ -12,5 +12,5 @@ bool reg_device_is_plain(dev_t rdev);
 MUST_USE int reg_open_as(struct rfiles *f, struct rfile *rf, uint32_t flags, struct err *err);
 /* The name of a REG file. */
 const char *rfile_name(const struct rfile *rf);
-/* Every mismatch between image and machine, in one error: see rfiles_check. */
-MUST_USE int reg_check_all(struct rfiles *f, struct err *err);
+/* A node of this device: `name` itself, or any in /dev; NULL if there is none. */
+const char *reg_find_device(int root, struct arena *a, const char *name, mode_t type, dev_t rdev);

@@ -203,7 +203,7 @@ static int load_one(struct rfiles *f, const RemapFilePathEntry *e, struct err *e
 		*vec_push(&f->remaps->carriers) = rfile_name(r->carrier);
 		break;
 	case REMAP_GHOST:
-		TRY(rghost_load(f, r->remap_id, &r->ghost, err));
+		TRY(rghost_load(f, IMG_GHOST_FILE, r->remap_id, &r->ghost, err));
 		break;
 	case REMAP_PROC:
 		if (r->remap_id == 0 || r->remap_id > INT_MAX)
@@ -231,6 +231,18 @@ int remaps_load(struct rfiles *f, struct err *err)
 	while ((r = img_get(rd, f->a, &e, err)) > 0)
 		TRY(load_one(f, e, err));
 	return r;
+}
+
+int remap_to_copy(struct rfiles *f, struct rfile *rf, uint32_t embedded_id, struct err *err)
+{
+	struct remap *r = arena_new_of(f->a, struct remap);
+
+	r->type = REMAP_COPY;
+	r->remap_id = embedded_id;
+	r->base = -EBADF;
+	TRY(rghost_load(f, IMG_MAPPED_FILE, embedded_id, &r->ghost, err));
+	rf->remap = r;
+	return 0;
 }
 
 bool remap_is_there(const struct rfiles *f, const struct remap *r)
@@ -266,7 +278,7 @@ int remaps_prepare(struct rfiles *f, struct err *err)
 
 		if (!r || r->type == REMAP_PROC)
 			continue;
-		if (r->type == REMAP_GHOST)
+		if (r->type == REMAP_GHOST || r->type == REMAP_COPY)
 			fd = rghost_open(f, r->ghost, rfile_name(rf), err);
 		else
 			fd = link_open(f, rfile_name(r->carrier), rfile_name(rf), err);

@@ -25,6 +25,12 @@ void ghosts_dump_done(struct files *f);
 /* The ghost of this inode (entered when new; refused if above the limit): its id. */
 MUST_USE int ghost_dump(struct files *f, const struct fdesc *d, const char *name, uint32_t *ret_id,
 			struct err *err);
+/*
+ * Writes one image of a ghost (or of another kind in that format): `target` is that of a symlink,
+ * `fd` a readable descriptor of a regular file with something in it, else < 0.
+ */
+MUST_USE int ghost_write(struct files *f, enum img_kind kind, uint32_t id, const struct stat *st,
+			 const char *target, int fd, struct err *err);
 /* Writes ghost-file-*.img. */
 MUST_USE int ghosts_finish(struct files *f, struct err *err);
 
@@ -32,10 +38,15 @@ MUST_USE int ghosts_finish(struct files *f, struct err *err);
 
 struct rghost;
 struct remap {
-	enum { REMAP_LINK = 0, REMAP_GHOST = 1, REMAP_PROC = 2 } type; /* disk values */
+	enum {
+		REMAP_LINK = 0, /* disk values */
+		REMAP_GHOST = 1,
+		REMAP_PROC = 2,
+		REMAP_COPY, /* not on disk: a ghost of a file that isn't what it was */
+	} type;
 	uint32_t remap_id;
 	struct rfile *carrier; /* REMAP_LINK */
-	struct rghost *ghost;  /* REMAP_GHOST */
+	struct rghost *ghost;  /* REMAP_GHOST, REMAP_COPY */
 	int base; /* O_PATH, with the original name where that was free; -EBADF before prepare */
 };
 
@@ -48,10 +59,15 @@ MUST_USE int remap_open_proc(struct rfiles *f, const struct remap *r, const char
 void remaps_finish_restore(struct rfiles *f);
 void remaps_done(struct rfiles *f); /* closes; may be called again */
 void remaps_free(struct rfiles *f);
+/* The file isn't what it was: this copy from the images is taken for it. */
+MUST_USE int remap_to_copy(struct rfiles *f, struct rfile *rf, uint32_t embedded_id,
+			   struct err *err);
 /* The carrier must exist: for rfiles_check. */
 bool remap_is_there(const struct rfiles *f, const struct remap *r);
 
-MUST_USE int rghost_load(struct rfiles *f, uint32_t id, struct rghost **ret, struct err *err);
+/* kind: IMG_GHOST_FILE, IMG_MAPPED_FILE. */
+MUST_USE int rghost_load(struct rfiles *f, enum img_kind kind, uint32_t id, struct rghost **ret,
+			 struct err *err);
 /*
  * Our O_PATH descriptor of the ghost's inode, made and filled at the first call; shown as `name`
  * (deleted) if that name is free now. Nothing is left on disk, whatever happens to us.

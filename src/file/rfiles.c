@@ -2,9 +2,11 @@
 /* The files of one restore: reading and checking the images, opening, installing. */
 #include "base/io.h"
 #include "base/log.h"
+#include "file/cut.h"
 #include "file/kind.h"
 #include "file/reg.h"
 #include "file/remap.h"
+#include "file/validate.h"
 #include "image/schema/core.pb-c.h"
 #include "image/schema/fown.pb-c.h"
 #include "image/schema/fs.pb-c.h"
@@ -254,7 +256,7 @@ int rfiles_max_fd(const struct rfiles *f)
 
 int rfiles_check(struct rfiles *f, struct err *err)
 {
-	return reg_check_all(f, err);
+	return validate_files(f, err);
 }
 
 void rfiles_print_plan(const struct rfiles *f)
@@ -419,6 +421,7 @@ void rfiles_free(struct rfiles *f)
 		return;
 	rfiles_undo(f);
 	remaps_free(f);
+	cuts_free(f);
 	vec_done(&f->files);
 	vec_done(&f->tables);
 	vec_done(&f->fs);

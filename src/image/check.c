@@ -21,6 +21,15 @@ struct arena *check_scratch(struct check *c)
 	return c->scratch;
 }
 
+int check_note(struct check *c, struct err *err)
+{
+	if (!c->report)
+		return err->code;
+	c->report(c->report_arg, err);
+	*err = ERR_INIT;
+	return 0;
+}
+
 static const char *type_name(uint32_t type)
 {
 	const ProtobufCEnumValue *v =
@@ -34,6 +43,8 @@ int check_file_id(const struct check *c, const char *image, const char *field, u
 {
 	const uint32_t *types = idmap_find(&c->files, id);
 
+	if (!types && c->files_unknown)
+		return 0;
 	if (!types)
 		return err_input(err, "%s: %s: file %" PRIu64 " isn't in files.img", image, field,
 				 id);
@@ -45,16 +56,17 @@ int check_file_id(const struct check *c, const char *image, const char *field, u
 
 static int check_task(struct check *c, struct check_task *t, struct err *err)
 {
-	TRY(check_cores(c, t, err));
+	NOTE(c, check_cores(c, t, err), err);
 	if (t->zombie)
 		return 0;
-	TRY(check_ids(c, t, err));
-	TRY(check_task_files(c, t, err));
-	return check_mem(c, t, err);
+	NOTE(c, check_ids(c, t, err), err);
+	NOTE(c, check_task_files(c, t, err), err);
+	NOTE(c, check_mem(c, t, err), err);
+	return 0;
 }
 
 /* A dead process has no children: the kernel gives them to its reaper. */
-static int check_parents(const struct check *c, struct err *err)
+static int check_parents(struct check *c, struct err *err)
 {
 	vec_foreach (t, &c->tasks) {
 		const uint32_t *parent = t->e->ppid ? idmap_find(&c->pids, t->e->ppid) : NULL;
@@ -70,19 +82,20 @@ static int check_parents(const struct check *c, struct err *err)
 	return 0;
 }
 
-static int check_all(struct check *c, struct err *err)
+int check_all(struct check *c, struct err *err)
 {
-	TRY(check_inventory(c, err));
-	TRY(page_store_open(c->dir, &c->store, err));
-	TRY(check_tree(c, err));
-	TRY(check_shared_core(c, err));
-	TRY(check_files(c, err));
+	NOTE(c, check_inventory(c, err), err);
+	NOTE(c, page_store_open(c->dir, &c->store, err), err);
+	NOTE(c, check_tree(c, err), err);
+	NOTE(c, check_shared_core(c, err), err);
+	NOTE(c, check_files(c, err), err);
 	vec_foreach (t, &c->tasks)
 		TRY(check_task(c, t, err));
-	return check_parents(c, err);
+	NOTE(c, check_parents(c, err), err);
+	return 0;
 }
 
-static void check_done(struct check *c)
+void check_done(struct check *c)
 {
 	struct idmap *maps[] = {&c->pids,   &c->files,	 &c->tables, &c->memfds,      &c->ttys,
 				&c->shmids, &c->cg_sets, &c->vm_ids, &c->sighand_ids, &c->fs_ids};

@@ -17,3 +17,15 @@
  * torpor doesn't restore. Reads every image once; what it keeps while it runs goes into the arena.
  */
 MUST_USE int image_check(const struct img_dir *dir, struct arena *a, struct err *err);
+
+/* One of the problems of image_check_each: valid during the call. */
+typedef void image_problem_fn(void *arg, const struct err *problem);
+/*
+ * The same without stopping at the first problem, and more of it: every image file is decoded to
+ * its end, also those that a restore doesn't read, and with `sums` all checksums of all levels are
+ * compared, those of pages too. Images of a pre-dump can be checked. No problem is told twice. What
+ * follows from another one may be: a list for people. Returns how many image files there are, or
+ * why the directory can't be read.
+ */
+MUST_USE int image_check_each(const struct img_dir *dir, bool sums, image_problem_fn *fn, void *arg,
+			      struct err *err);

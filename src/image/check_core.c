@@ -49,7 +49,7 @@ static int check_seccomp(struct check *c, struct err *err)
 		return got;
 	c->nfilters = e->n_seccomp_filters;
 	for (size_t i = 0; i < e->n_seccomp_filters; i++)
-		TRY(check_filter(e, i, err));
+		NOTE(c, check_filter(e, i, err), err);
 	return 0;
 }
 
@@ -62,13 +62,14 @@ static int check_cgroup(struct check *c, struct err *err)
 		return got;
 	for (size_t i = 0; i < e->n_sets; i++)
 		if (!e->sets[i]->id || !idmap_add(&c->cg_sets, e->sets[i]->id, 0))
-			return err_input(err, "cgroup.img: set %zu: id: %u", i, e->sets[i]->id);
+			NOTE(c, err_input(err, "cgroup.img: set %zu: id: %u", i, e->sets[i]->id),
+			     err);
 	return 0;
 }
 
 int check_shared_core(struct check *c, struct err *err)
 {
-	TRY(check_seccomp(c, err));
+	NOTE(c, check_seccomp(c, err), err);
 	return check_cgroup(c, err);
 }
 
@@ -107,12 +108,12 @@ static int check_xsave(const struct core *k, const UserX86XsaveEntry *x)
 {
 	if (!x)
 		return 0;
-	TRY(check_array(k, "xsave.ymmh_space", x->n_ymmh_space, 64));
-	TRY(check_array(k, "xsave.bndreg_state", x->n_bndreg_state, 8));
-	TRY(check_array(k, "xsave.bndcsr_state", x->n_bndcsr_state, 8));
-	TRY(check_array(k, "xsave.opmask_reg", x->n_opmask_reg, 8));
-	TRY(check_array(k, "xsave.zmm_upper", x->n_zmm_upper, 64));
-	TRY(check_array(k, "xsave.hi16_zmm", x->n_hi16_zmm, 128));
+	NOTE(k->c, check_array(k, "xsave.ymmh_space", x->n_ymmh_space, 64), k->err);
+	NOTE(k->c, check_array(k, "xsave.bndreg_state", x->n_bndreg_state, 8), k->err);
+	NOTE(k->c, check_array(k, "xsave.bndcsr_state", x->n_bndcsr_state, 8), k->err);
+	NOTE(k->c, check_array(k, "xsave.opmask_reg", x->n_opmask_reg, 8), k->err);
+	NOTE(k->c, check_array(k, "xsave.zmm_upper", x->n_zmm_upper, 64), k->err);
+	NOTE(k->c, check_array(k, "xsave.hi16_zmm", x->n_hi16_zmm, 128), k->err);
 	return check_array(k, "xsave.pkru", x->n_pkru, 2);
 }
 
@@ -126,7 +127,7 @@ static int check_registers(const struct core *k)
 		return bad_count(k, "fpregs.st_space", x->fpregs->n_st_space, 32);
 	if (x->fpregs->n_xmm_space != 64)
 		return bad_count(k, "fpregs.xmm_space", x->fpregs->n_xmm_space, 64);
-	TRY(check_array(k, "tls", x->n_tls, 3));
+	NOTE(k->c, check_array(k, "tls", x->n_tls, 3), k->err);
 	return check_xsave(k, x->fpregs->xsave);
 }
 
@@ -152,7 +153,7 @@ static int check_creds(const struct core *k, const CredsEntry *e)
 		return 0;
 	if (e->n_cap_inh != 2 || e->n_cap_prm != 2 || e->n_cap_eff != 2 || e->n_cap_bnd != 2)
 		return err_input(k->err, "%s: creds: a capability set isn't 2 words", k->image);
-	TRY(check_array(k, "creds.cap_amb", e->n_cap_amb, 2));
+	NOTE(k->c, check_array(k, "creds.cap_amb", e->n_cap_amb, 2), k->err);
 	if (e->n_groups > NGROUPS_MAX)
 		return bad(k, "creds.groups", e->n_groups);
 	return 0;
@@ -162,7 +163,7 @@ static int check_cg_set(const struct core *k, uint32_t id)
 {
 	const InventoryEntry *inv = k->c->inventory;
 
-	if (!id || (inv->has_root_cg_set && id == inv->root_cg_set))
+	if (!id || !inv || (inv->has_root_cg_set && id == inv->root_cg_set))
 		return 0;
 	return idmap_find(&k->c->cg_sets, id) ? 0 : bad(k, "cg_set: not in cgroup.img", id);
 }
@@ -182,8 +183,8 @@ static int check_thread_core(const struct core *k)
 	if (e->seccomp_mode == SECCOMP_MODE__filter &&
 	    (!e->has_seccomp_filter || e->seccomp_filter >= k->c->nfilters))
 		return bad(k, "thread_core.seccomp_filter: not in seccomp.img", e->seccomp_filter);
-	TRY(check_signals(k, "thread_core.signals_p", e->signals_p));
-	TRY(check_creds(k, e->creds));
+	NOTE(k->c, check_signals(k, "thread_core.signals_p", e->signals_p), k->err);
+	NOTE(k->c, check_creds(k, e->creds), k->err);
 	return check_cg_set(k, e->has_cg_set ? e->cg_set : 0);
 }
 
@@ -211,11 +212,11 @@ static int check_timers(const struct core *k, const TaskTimersEntry *t)
 {
 	if (!t)
 		return 0;
-	TRY(check_itimer(k, "tc.timers.real: microseconds", t->real));
-	TRY(check_itimer(k, "tc.timers.virt: microseconds", t->virt));
-	TRY(check_itimer(k, "tc.timers.prof: microseconds", t->prof));
+	NOTE(k->c, check_itimer(k, "tc.timers.real: microseconds", t->real), k->err);
+	NOTE(k->c, check_itimer(k, "tc.timers.virt: microseconds", t->virt), k->err);
+	NOTE(k->c, check_itimer(k, "tc.timers.prof: microseconds", t->prof), k->err);
 	for (size_t i = 0; i < t->n_posix; i++)
-		TRY(check_posix_timer(k, t->posix[i]));
+		NOTE(k->c, check_posix_timer(k, t->posix[i]), k->err);
 	return 0;
 }
 
@@ -223,31 +224,15 @@ static int check_live(const struct core *k)
 {
 	const TaskCoreEntry *tc = k->e->tc;
 
-	TRY(check_array(k, "tc.sigactions", tc->n_sigactions, NSIGACTIONS));
+	NOTE(k->c, check_array(k, "tc.sigactions", tc->n_sigactions, NSIGACTIONS), k->err);
 	if (tc->rlimits && tc->rlimits->n_rlimits > NRLIMITS)
 		return bad_count(k, "tc.rlimits", tc->rlimits->n_rlimits, NRLIMITS);
 	if (tc->has_stop_signo && (!tc->stop_signo || tc->stop_signo > NSIGNALS))
 		return bad(k, "tc.stop_signo", tc->stop_signo);
-	TRY(check_timers(k, tc->timers));
-	TRY(check_signals(k, "tc.signals_s", tc->signals_s));
-	TRY(check_registers(k));
+	NOTE(k->c, check_timers(k, tc->timers), k->err);
+	NOTE(k->c, check_signals(k, "tc.signals_s", tc->signals_s), k->err);
+	NOTE(k->c, check_registers(k), k->err);
 	return check_thread_core(k);
-}
-
-static int check_leader(const struct core *k, bool *ret_zombie)
-{
-	const TaskCoreEntry *tc = k->e->tc;
-
-	if (!tc)
-		return missing(k, "tc");
-	if (tc->task_state < STATE_ALIVE || tc->task_state > STATE_STOPPED)
-		return bad(k, "tc.task_state", tc->task_state);
-	if (strlen(tc->comm) > COMM_MAX)
-		return bad(k, "tc.comm: length", strlen(tc->comm));
-	*ret_zombie = tc->task_state == STATE_DEAD;
-	if (!*ret_zombie)
-		return check_live(k);
-	return tc->exit_code > 0xffff ? bad(k, "tc.exit_code", tc->exit_code) : 0;
 }
 
 static int read_core(struct core *k, uint32_t tid)
@@ -264,19 +249,40 @@ static int read_core(struct core *k, uint32_t tid)
 			  (int)e->mtype);
 }
 
+static int check_leader(struct core *k, uint32_t pid, bool *ret_zombie)
+{
+	const TaskCoreEntry *tc;
+
+	TRY(read_core(k, pid));
+	tc = k->e->tc;
+	if (!tc)
+		return missing(k, "tc");
+	if (tc->task_state < STATE_ALIVE || tc->task_state > STATE_STOPPED)
+		return bad(k, "tc.task_state", tc->task_state);
+	if (strlen(tc->comm) > COMM_MAX)
+		return bad(k, "tc.comm: length", strlen(tc->comm));
+	*ret_zombie = tc->task_state == STATE_DEAD;
+	if (!*ret_zombie)
+		return check_live(k);
+	return tc->exit_code > 0xffff ? bad(k, "tc.exit_code", tc->exit_code) : 0;
+}
+
+static int check_thread(struct core *k, uint32_t tid)
+{
+	TRY(read_core(k, tid));
+	NOTE(k->c, check_registers(k), k->err);
+	return check_thread_core(k);
+}
+
 int check_cores(struct check *c, struct check_task *t, struct err *err)
 {
 	struct core k = {.c = c, .err = err};
 
-	TRY(read_core(&k, t->e->pid));
-	TRY(check_leader(&k, &t->zombie));
+	NOTE(c, check_leader(&k, t->e->pid, &t->zombie), err);
 	if (t->zombie && t->e->n_threads > 1)
 		return err_input(err, "pstree.img: pid %u: threads: %zu of a zombie", t->e->pid,
 				 t->e->n_threads);
-	for (size_t i = 1; i < t->e->n_threads; i++) {
-		TRY(read_core(&k, t->e->threads[i]));
-		TRY(check_registers(&k));
-		TRY(check_thread_core(&k));
-	}
+	for (size_t i = 1; i < t->e->n_threads; i++)
+		NOTE(c, check_thread(&k, t->e->threads[i]), err);
 	return 0;
 }

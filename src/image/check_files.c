@@ -12,6 +12,7 @@
 #include "base/auto.h"
 #include "image/schema/fdinfo.pb-c.h"
 #include "image/schema/file-lock.pb-c.h"
+#include "image/schema/file-policy.pb-c.h"
 #include "image/schema/fs.pb-c.h"
 #include "image/schema/ghost-file.pb-c.h"
 #include "image/schema/memfd.pb-c.h"
@@ -19,18 +20,30 @@
 #include "image/schema/remap-file-path.pb-c.h"
 #include "image/schema/sk-packet.pb-c.h"
 #include "image/schema/tty.pb-c.h"
+#include "image/sums.h"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define FD_MAX	   (1u << 20) /* the default of /proc/sys/fs/nr_open */
 #define TERMIOS_CC 19
 #define OLD_GHOST  0x80000000u /* remap_id of images without remap_type */
+/* The highest values that checksum_config and a policy have. */
+#define CHECKSUM_EVERY 2u
+#define POLICY_MAX     3u
 
 /* ---------------------------------------------------- all records of an image */
 
 typedef int (*record_fn)(struct check *c, struct img_reader *r, uint64_t at, const void *msg,
 			 struct err *err);
+
+/* What follows its records is found by their fields: behind a bad one, nothing can be read. */
+static bool has_bytes_behind(enum img_kind kind)
+{
+	return kind == IMG_PIPES_DATA || kind == IMG_FIFO_DATA || kind == IMG_SK_QUEUES;
+}
 
 /* Reads every record of an image that may be absent. `fn` skips the bytes behind it. */
 static int each_record(struct check *c, enum img_kind kind, uint64_t id, record_fn fn,
@@ -50,7 +63,10 @@ static int each_record(struct check *c, enum img_kind kind, uint64_t id, record_
 			return got;
 		if (fn(c, r, at, msg, err) < 0) {
 			img_name(kind, id, name);
-			return err_in(err, "%s: record at %" PRIu64, name, at);
+			err_in(err, "%s: record at %" PRIu64, name, at);
+			TRY(check_note(c, err));
+			if (has_bytes_behind(kind))
+				return 0;
 		}
 	}
 }
@@ -130,6 +146,34 @@ static void add_ref(struct check *c, uint64_t at, const char *field, uint32_t id
 	*vec_push(&c->refs) = (struct check_ref){.at = at, .field = field, .id = id, .type = type};
 }
 
+/* Looked at when it is needed: its contents would have to be read for that. */
+static int check_embedded(const struct check *c, const RegFileEntry *e, struct err *err)
+{
+	char name[IMG_NAME_MAX];
+	struct stat st;
+
+	if (!e->has_embedded_id)
+		return 0;
+	img_name(IMG_MAPPED_FILE, e->embedded_id, name);
+	if (fstatat(c->dir->fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) ||
+	    (img_sums_known(c->dir->sums) && !img_sums_find(c->dir->sums, name)))
+		return err_input(err, "reg.embedded_id: %s is missing", name);
+	return 0;
+}
+
+static int check_contents(const RegFileEntry *e, struct err *err)
+{
+	if (e->has_size && e->size > INT64_MAX)
+		return err_input(err, "reg.size: %" PRIu64, e->size);
+	if (e->has_log_size && e->log_size > INT64_MAX)
+		return err_input(err, "reg.log_size: %" PRIu64, e->log_size);
+	if (e->has_checksum && e->checksum_config > CHECKSUM_EVERY)
+		return err_input(err, "reg.checksum_config: %u is unknown", e->checksum_config);
+	if (e->has_checksum && e->has_checksum_parameter && !e->checksum_parameter)
+		return err_input(err, "reg.checksum_parameter: 0");
+	return 0;
+}
+
 static int check_path(const RegFileEntry *e, struct err *err)
 {
 	if (strlen(e->name) >= PATH_MAX)
@@ -147,8 +191,11 @@ static int check_file(struct check *c, struct img_reader *r, uint64_t at, const 
 
 	TRY(check_body(e, err));
 	TRY(add_file(c, e, err));
-	if (e->reg)
-		return check_path(e->reg, err);
+	if (e->reg) {
+		TRY(check_path(e->reg, err));
+		TRY(check_contents(e->reg, err));
+		return check_embedded(c, e->reg, err);
+	}
 	if (e->fifo) /* old images: the path has the same id */
 		add_ref(c, at, "fifo.regf_id", e->fifo->has_regf_id ? e->fifo->regf_id : e->id,
 			FD_TYPES__REG);
@@ -164,13 +211,13 @@ static int check_file(struct check *c, struct img_reader *r, uint64_t at, const 
 	return 0;
 }
 
-static int check_refs(const struct check *c, struct err *err)
+static int check_refs(struct check *c, struct err *err)
 {
 	vec_foreach (ref, &c->refs) {
 		char where[64];
 
 		snprintf(where, sizeof(where), "files.img: record at %" PRIu64, ref->at);
-		TRY(check_file_id(c, where, ref->field, ref->id, ref->type, err));
+		NOTE(c, check_file_id(c, where, ref->field, ref->id, ref->type, err), err);
 	}
 	return 0;
 }
@@ -218,11 +265,11 @@ static int check_queue(struct check *c, struct img_reader *r, uint64_t at, const
 {
 	const SkPacketEntry *e = msg;
 
-	if (!idmap_find(&c->files, e->id_for))
+	if (!idmap_find(&c->files, e->id_for) && !c->files_unknown)
 		return err_input(err, "id_for: file %u isn't in files.img", e->id_for);
 	for (size_t i = 0; i < e->n_scm; i++)
 		for (size_t k = 0; k < e->scm[i]->n_rights; k++)
-			if (!idmap_find(&c->files, e->scm[i]->rights[k]))
+			if (!idmap_find(&c->files, e->scm[i]->rights[k]) && !c->files_unknown)
 				return err_input(err, "scm.rights: file %u isn't in files.img",
 						 e->scm[i]->rights[k]);
 	return img_skip_raw(r, e->length, err);
@@ -273,12 +320,24 @@ static int check_remap(struct check *c, struct img_reader *r, uint64_t at, const
 	}
 }
 
+static int check_policy(struct check *c, struct img_reader *r, uint64_t at, const void *msg,
+			struct err *err)
+{
+	const FilePolicyEntry *e = msg;
+
+	if (e->policy > POLICY_MAX)
+		return err_input(err, "policy: %u is unknown", e->policy);
+	if (!e->pattern[0] || strlen(e->pattern) >= PATH_MAX)
+		return err_input(err, "pattern: %zu bytes", strlen(e->pattern));
+	return 0;
+}
+
 static int check_lock(struct check *c, struct img_reader *r, uint64_t at, const void *msg,
 		      struct err *err)
 {
 	const FileLockEntry *e = msg;
 
-	if (e->pid <= 0 || !idmap_find(&c->pids, (uint64_t)e->pid))
+	if (e->pid <= 0 || (!idmap_find(&c->pids, (uint64_t)e->pid) && !c->tree_unknown))
 		return err_input(err, "pid: %d isn't in pstree.img", e->pid);
 	if (e->start < 0 || e->len < 0)
 		return err_input(err, "start, len: %" PRId64 ", %" PRId64, e->start, e->len);
@@ -287,14 +346,18 @@ static int check_lock(struct check *c, struct img_reader *r, uint64_t at, const 
 
 int check_files(struct check *c, struct err *err)
 {
-	TRY(each_record(c, IMG_MEMFD, 0, check_memfd, err));
-	TRY(each_record(c, IMG_TTY_INFO, 0, check_tty, err));
-	TRY(each_record(c, IMG_FILES, 0, check_file, err));
+	NOTE(c, each_record(c, IMG_MEMFD, 0, check_memfd, err), err);
+	NOTE(c, each_record(c, IMG_TTY_INFO, 0, check_tty, err), err);
+	if (each_record(c, IMG_FILES, 0, check_file, err) < 0) {
+		c->files_unknown = true;
+		TRY(check_note(c, err));
+	}
 	TRY(check_refs(c, err));
-	TRY(each_record(c, IMG_REMAP_FPATH, 0, check_remap, err));
-	TRY(each_record(c, IMG_PIPES_DATA, 0, check_pipe_data, err));
-	TRY(each_record(c, IMG_FIFO_DATA, 0, check_pipe_data, err));
-	TRY(each_record(c, IMG_SK_QUEUES, 0, check_queue, err));
+	NOTE(c, each_record(c, IMG_REMAP_FPATH, 0, check_remap, err), err);
+	NOTE(c, each_record(c, IMG_PIPES_DATA, 0, check_pipe_data, err), err);
+	NOTE(c, each_record(c, IMG_FIFO_DATA, 0, check_pipe_data, err), err);
+	NOTE(c, each_record(c, IMG_SK_QUEUES, 0, check_queue, err), err);
+	NOTE(c, each_record(c, IMG_FILE_POLICY, 0, check_policy, err), err);
 	return each_record(c, IMG_FILELOCKS, 0, check_lock, err);
 }
 
@@ -311,6 +374,8 @@ static int check_fdinfo_record(const struct check *c, const FdinfoEntry *e, stru
 		return err_input(err, "fd: there are two %u", e->fd);
 	if (e->flags & ~1u)
 		return err_input(err, "fd %u: flags: %#x", e->fd, e->flags);
+	if (!types && c->files_unknown)
+		return 0;
 	if (!types)
 		return err_input(err, "fd %u: id: file %u isn't in files.img", e->fd, e->id);
 	if ((uint32_t)e->type >= 32 || !(*types & (1u << e->type)))
@@ -330,8 +395,10 @@ static int check_fdinfo_records(struct check *c, struct img_reader *r, const cha
 
 		if (got <= 0)
 			return got;
-		if (check_fdinfo_record(c, e, fds, err) < 0)
-			return err_in(err, "%s: record at %" PRIu64, name, at);
+		if (check_fdinfo_record(c, e, fds, err) < 0) {
+			err_in(err, "%s: record at %" PRIu64, name, at);
+			TRY(check_note(c, err));
+		}
 	}
 }
 
@@ -343,7 +410,8 @@ static int check_table(struct check *c, uint32_t files_id, struct err *err)
 	char name[IMG_NAME_MAX];
 	int ret;
 
-	if (!idmap_add(&c->tables, files_id, 0))
+	/* 0: with a list of problems, of a task whose ids are broken */
+	if (!files_id || !idmap_add(&c->tables, files_id, 0))
 		return 0;
 	img_name(IMG_FDINFO, files_id, name);
 	TRY(img_open(c->dir, IMG_FDINFO, files_id, &r, err));
@@ -357,11 +425,11 @@ int check_task_files(struct check *c, const struct check_task *t, struct err *er
 	char name[IMG_NAME_MAX];
 	FsEntry *e;
 
-	TRY(check_table(c, t->files_id, err));
+	NOTE(c, check_table(c, t->files_id, err), err);
 	img_name(IMG_FS, t->e->pid, name);
 	TRY(img_read_one(c->dir, IMG_FS, t->e->pid, check_scratch(c), &e, err));
-	TRY(check_file_id(c, name, "cwd_id", e->cwd_id, FD_TYPES__REG, err));
-	TRY(check_file_id(c, name, "root_id", e->root_id, FD_TYPES__REG, err));
+	NOTE(c, check_file_id(c, name, "cwd_id", e->cwd_id, FD_TYPES__REG, err), err);
+	NOTE(c, check_file_id(c, name, "root_id", e->root_id, FD_TYPES__REG, err), err);
 	if (e->has_umask && e->umask > 0777)
 		return err_input(err, "%s: umask: %#o", name, e->umask);
 	return 0;

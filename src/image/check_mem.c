@@ -95,7 +95,7 @@ static int check_vmas(struct mm *m)
 			return bad(m, v, "start: not behind the mapping before");
 		end = v->end;
 		m->nreal += !guard;
-		TRY(check_backing(m, v));
+		NOTE(m->c, check_backing(m, v), m->err);
 	}
 	return 0;
 }
@@ -161,6 +161,8 @@ static int check_owner(const struct mm *m, const struct pagemap *p, const struct
 	const uint32_t *place = idmap_find(&m->c->pids, r->owner);
 	const struct check_task *owner = place ? &m->c->tasks.data[*place] : NULL;
 
+	if (!owner && m->c->tree_unknown)
+		return 0;
 	if (owner && owner->e->pid == r->owner && r->owner != pid && !owner->zombie)
 		return 0;
 	err_input(m->err, "%s: run at %#" PRIx64 ": cow_pid: %u isn't another task of the tree",
@@ -177,12 +179,14 @@ static int check_runs(const struct mm *m, const struct store_image *im, uint32_t
 		const struct page_run *r = &c.run;
 
 		if (!is_covered(m, r->vaddr, r->vaddr + r->npages * CHECK_PAGE, has_own_pages))
-			return err_input(m->err,
-					 "%s: run at %#" PRIx64 ": vaddr: its %" PRIu64
-					 " pages aren't all of private mappings",
-					 p->name, r->vaddr, r->npages);
+			NOTE(m->c,
+			     err_input(m->err,
+				       "%s: run at %#" PRIx64 ": vaddr: its %" PRIu64
+				       " pages aren't all of private mappings",
+				       p->name, r->vaddr, r->npages),
+			     m->err);
 		if (r->flags & PE_COW)
-			TRY(check_owner(m, p, r, pid));
+			NOTE(m->c, check_owner(m, p, r, pid), m->err);
 	}
 	return 0;
 }
@@ -226,7 +230,7 @@ int check_shmem(struct check *c, uint64_t shmid, uint64_t size, struct err *err)
 	const struct page_map *map;
 	struct store_image *im;
 
-	if (!idmap_add(&c->shmids, shmid, 0))
+	if (!c->store || !idmap_add(&c->shmids, shmid, 0))
 		return 0;
 	TRY(store_image_get(c->store, 0, IMG_PAGEMAP_SHMEM, shmid, &im, err));
 	if (im->pm)
@@ -242,11 +246,13 @@ int check_mem(struct check *c, const struct check_task *t, struct err *err)
 	img_name(IMG_MM, t->e->pid, m.image);
 	TRY(img_read_one(c->dir, IMG_MM, t->e->pid, check_scratch(c), &e, err));
 	m.e = e;
-	TRY(check_file_id(c, m.image, "exe_file_id", e->exe_file_id, FD_TYPES__REG, err));
+	NOTE(c, check_file_id(c, m.image, "exe_file_id", e->exe_file_id, FD_TYPES__REG, err), err);
 	if (e->n_mm_saved_auxv % 2)
-		return err_input(err, "%s: mm_saved_auxv: %zu words aren't pairs", m.image,
-				 e->n_mm_saved_auxv);
+		NOTE(c,
+		     err_input(err, "%s: mm_saved_auxv: %zu words aren't pairs", m.image,
+			       e->n_mm_saved_auxv),
+		     err);
 	TRY(check_vmas(&m));
 	TRY(check_guards(&m));
-	return check_pagemap(&m, t->e->pid);
+	return c->store ? check_pagemap(&m, t->e->pid) : 0;
 }

@@ -49,7 +49,25 @@ struct check {
 	struct idmap vm_ids, sighand_ids, fs_ids;
 	VEC(struct check_ref) refs;
 	size_t nfilters; /* of seccomp.img */
+	/* Is told of each problem, for a list of all; NULL: the first one ends the check. */
+	image_problem_fn *report;
+	void *report_arg;
+	/* With `report`: what couldn't be read, so that nothing is said of references to it. */
+	bool files_unknown, tree_unknown;
 };
+
+/* What to do about a problem: 0 and the error forgotten if it was reported, or its code. */
+MUST_USE int check_note(struct check *c, struct err *err);
+/* Evaluates `expr`; leaves the function if it fails, unless all problems are to be listed. */
+#define NOTE(c, expr, err)                                                                         \
+	do {                                                                                       \
+		if ((expr) < 0)                                                                    \
+			TRY(check_note((c), (err)));                                               \
+	} while (0)
+
+/* Everything; and gives back what it needed. */
+MUST_USE int check_all(struct check *c, struct err *err);
+void check_done(struct check *c);
 
 /* For what isn't needed any more at the next call. */
 struct arena *check_scratch(struct check *c);

@@ -72,8 +72,9 @@ int check_tree(struct check *c, struct err *err)
 		got = img_get(r, c->a, &e, err);
 		if (got <= 0)
 			break;
-		TRY(add_task(c, at, e, err));
+		NOTE(c, add_task(c, at, e, err), err);
 	}
+	c->tree_unknown = got < 0;
 	TRY(got);
 	if (c->tasks.len)
 		return 0;
@@ -96,7 +97,7 @@ static int check_unshared(const struct check *c, const struct check_task *t, str
 
 int check_ids(struct check *c, struct check_task *t, struct err *err)
 {
-	const TaskKobjIdsEntry *own = c->inventory->root_ids;
+	const TaskKobjIdsEntry *own = c->inventory ? c->inventory->root_ids : NULL;
 	TaskKobjIdsEntry *e;
 
 	TRY(img_read_one(c->dir, IMG_IDS, t->e->pid, check_scratch(c), &e, err));
@@ -105,9 +106,8 @@ int check_ids(struct check *c, struct check_task *t, struct err *err)
 	if (!t->e->ppid && own && e->files_id == own->files_id)
 		return err_input(err, "ids-%u.img: files_id: %u is that of the dumping process",
 				 t->e->pid, e->files_id);
-	TRY(check_unshared(c, t, &c->vm_ids, e->vm_id, "vm_id", err));
-	TRY(check_unshared(c, t, &c->sighand_ids, e->sighand_id, "sighand_id", err));
-	TRY(check_unshared(c, t, &c->fs_ids, e->fs_id, "fs_id", err));
 	t->files_id = e->files_id;
-	return 0;
+	NOTE(c, check_unshared(c, t, &c->vm_ids, e->vm_id, "vm_id", err), err);
+	NOTE(c, check_unshared(c, t, &c->sighand_ids, e->sighand_id, "sighand_id", err), err);
+	return check_unshared(c, t, &c->fs_ids, e->fs_id, "fs_id", err);
 }

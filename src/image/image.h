@@ -60,6 +60,9 @@ enum img_kind {
 	IMG_STATS_RESTORE,
 	IMG_IRMAP_CACHE,
 	IMG_INTEGRITY, /* torpor's own: sums.h */
+	/* torpor's own, too: contents of mapped files, as in ghost files; what may differ */
+	IMG_MAPPED_FILE, /* name is hex */
+	IMG_FILE_POLICY,
 	IMG_KIND_MAX,
 };
 

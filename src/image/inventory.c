@@ -3,6 +3,7 @@
 
 #include "base/auto.h"
 #include "base/io.h"
+#include "base/parse.h"
 #include "image/schema/core.pb-c.h"
 #include "image/schema/inventory.pb-c.h"
 #include "image/sums.h"
@@ -10,6 +11,8 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/utsname.h>
+#include <time.h>
 
 #define IMG_VERSION_1 1 /* old headers */
 #define IMG_VERSION_2 2
@@ -63,13 +66,50 @@ static void fill_chain(InventoryEntry *e, const struct inventory_chain *c)
 	e->features = features;
 }
 
+/* What /proc/cpuinfo calls the first CPU; "" if it doesn't say. */
+static void read_cpu_model(char *buf, size_t size)
+{
+	auto_fclose FILE *f = fopen("/proc/cpuinfo", "re");
+	char line[256];
+
+	buf[0] = 0;
+	while (f && fgets(line, sizeof(line), f)) {
+		const char *value = str_after(line, "model name");
+
+		if (!value || !(value = strchr(value, ':')))
+			continue;
+		str_copy(buf, size, value + 1 + strspn(value + 1, " \t"));
+		buf[strcspn(buf, "\n")] = 0;
+		return;
+	}
+}
+
+/* For people who look at the images later: nothing depends on it. */
+struct origin {
+	struct utsname uts;
+	char cpu[128];
+};
+
+static void fill_origin(InventoryEntry *e, struct origin *o)
+{
+	time_t now = time(NULL);
+
+	read_cpu_model(o->cpu, sizeof(o->cpu));
+	e->cpu = o->cpu[0] ? o->cpu : NULL;
+	e->kernel = uname(&o->uts) == 0 ? o->uts.release : NULL;
+	e->has_dump_time = now > 0;
+	e->dump_time = (uint64_t)now;
+}
+
 int inventory_write_pre_dump(const struct img_dir *dir, const struct inventory_chain *chain,
 			     struct err *err)
 {
 	InventoryEntry e = INVENTORY_ENTRY__INIT;
 	PluginsEntry plugins = PLUGINS_ENTRY__INIT;
+	struct origin origin;
 
 	fill_chain(&e, chain);
+	fill_origin(&e, &origin);
 	e.has_pre_dump_mode = true;
 	e.pre_dump_mode = PRE_DUMP_MODE_READ;
 	e.plugins_entry = &plugins;
@@ -81,8 +121,10 @@ int inventory_write(const struct img_dir *dir, TaskKobjIdsEntry *root_ids,
 {
 	InventoryEntry e = INVENTORY_ENTRY__INIT;
 	PluginsEntry plugins = PLUGINS_ENTRY__INIT;
+	struct origin origin;
 
 	fill_chain(&e, chain);
+	fill_origin(&e, &origin);
 	e.img_version = chain->cow ? IMG_VERSION_FEATURES : IMG_VERSION_2;
 	e.has_fdinfo_per_id = e.fdinfo_per_id = true;
 	e.root_ids = root_ids;

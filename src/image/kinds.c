@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The kinds of image files. Magic numbers are frozen: they are what is on disk, here and at CRIU.
- * The ids of ghost files and TCP streams are hexadecimal in their names, all others decimal.
+ * The ids of ghost files, mapped files and TCP streams are hexadecimal in their names, all others
+ * decimal.
  */
 #include "image/kinds.h"
 
@@ -16,6 +17,7 @@
 #include "image/schema/fdinfo.pb-c.h"
 #include "image/schema/fh.pb-c.h"
 #include "image/schema/file-lock.pb-c.h"
+#include "image/schema/file-policy.pb-c.h"
 #include "image/schema/fs.pb-c.h"
 #include "image/schema/ghost-file.pb-c.h"
 #include "image/schema/integrity.pb-c.h"
@@ -98,6 +100,8 @@ static const struct img_row rows[IMG_KIND_MAX] = {
 	[IMG_STATS_RESTORE] = SERVICE("stats-restore", 0x57093306, stats_entry),
 	[IMG_IRMAP_CACHE]   = SERVICE("irmap-cache", 0x57004059, irmap_cache_entry),
 	[IMG_INTEGRITY]	    = ONE("integrity", 0x534d5553, integrity_entry),
+	[IMG_MAPPED_FILE]   = BY_HEX("mapped-file", 0x4d415046, ghost_file_entry),
+	[IMG_FILE_POLICY]   = ONE("file-policy", 0x504f4c49, file_policy_entry),
 };
 /* clang-format on */
 

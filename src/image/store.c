@@ -10,6 +10,7 @@
 #include "image/store.h"
 
 #include "base/auto.h"
+#include "image/check_each.h"
 #include "image/parent.h"
 #include "image/store_priv.h"
 #include "image/sums.h"
@@ -220,6 +221,16 @@ void page_store_close(struct page_store *s)
 size_t page_store_depth(const struct page_store *s)
 {
 	return s->levels.len;
+}
+
+const struct img_dir *page_store_dir(const struct page_store *s, size_t level)
+{
+	return &s->levels.data[level].dir;
+}
+
+const char *page_store_path(const struct page_store *s, size_t level)
+{
+	return s->levels.data[level].path;
 }
 
 bool page_store_knows_cow(const struct page_store *s)

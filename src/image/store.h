@@ -60,6 +60,29 @@ void page_map_drop(const struct page_map *m);
 /* The piece that holds vaddr, or the first one behind it; n if none. */
 size_t page_map_find(const struct page_map *m, uint64_t vaddr);
 
+/* For those who show a chain to people: who has the bytes of some pages that follow each other. */
+struct page_origin {
+	uint64_t vaddr, npages;
+	size_t level; /* of the directory whose pages file has them */
+	uint64_t id;  /* of the pagemap there: another task's if they are shared */
+	/* The bytes, as long as the store is open; and which ones those are, in any store. */
+	const uint8_t *src;
+	uint64_t dev, ino, off;
+};
+typedef void page_origin_fn(void *arg, const struct page_origin *o);
+/*
+ * Tells the origins of all pages of an image of level 0, ascending; an absent one has none. What
+ * page_store_map refuses is refused, after those in front of it were told.
+ */
+MUST_USE int page_store_origins(struct page_store *s, enum img_kind kind, uint64_t id,
+				page_origin_fn *fn, void *arg, struct err *err);
+/* The same for what an image of this level has by itself, which is what was written in its round.
+ */
+MUST_USE int page_store_written(struct page_store *s, size_t level, enum img_kind kind, uint64_t id,
+				page_origin_fn *fn, void *arg, struct err *err);
+/* Where that level is; as the user named it, or else absolute. */
+const char *page_store_path(const struct page_store *s, size_t level);
+
 /*
  * Compares the checksums of all pages of all maps that were asked for so far, in every level that
  * has them. The first wrong page is named: image, place, task and address.

@@ -19,19 +19,23 @@
 /* Never reached: no address space has so many. */
 #define PIECE_PAGES_MAX (UINT64_MAX >> 1)
 
+/* Pages that are together in one file. */
+struct found {
+	struct store_image *image;
+	uint64_t vaddr, off, npages;
+	bool huge;
+};
+
 struct walk {
 	struct page_store *s;
 	uint64_t page_size;
 	struct store_image *from; /* the pagemap whose map is made */
-	bool marks;		  /* in the images that have the pages; else pieces are made */
-	VEC(struct page_piece) pieces;
+	/* What is done with pages that were found. */
+	void (*keep)(struct walk *w, const struct found *f);
+	VEC(struct page_piece) pieces; /* of keep_piece */
+	page_origin_fn *tell;	       /* of keep_origin */
+	void *tell_arg;
 	struct err *err;
-};
-
-/* Pages that are together in one file. */
-struct found {
-	struct store_image *image;
-	uint64_t off, npages;
 };
 
 static uint64_t end_of(const struct walk *w, const struct page_run *r)
@@ -138,7 +142,10 @@ static int follow(const struct walk *w, uint64_t vaddr, uint64_t max, struct fou
 			return not_there(w, im, vaddr);
 		max = MIN(max, r->npages - (vaddr - r->vaddr) / w->page_size);
 		if (r->flags & PE_PRESENT) {
-			*ret = (struct found){im, r->off + (vaddr - r->vaddr), max};
+			*ret = (struct found){.image = im,
+					      .vaddr = vaddr,
+					      .off = r->off + (vaddr - r->vaddr),
+					      .npages = max};
 			return 0;
 		}
 		TRY(step(w, &im, r, vaddr, lent));
@@ -158,7 +165,31 @@ static void add_piece(struct walk *w, const struct page_piece *p)
 		*vec_push(&w->pieces) = *p;
 }
 
-static void mark(const struct walk *w, const struct found *f)
+static void keep_piece(struct walk *w, const struct found *f)
+{
+	add_piece(w, &(struct page_piece){
+			     .vaddr = f->vaddr,
+			     .npages = f->npages & PIECE_PAGES_MAX,
+			     .src = f->image->pm->pages + f->off,
+			     .huge = f->huge,
+		     });
+}
+
+static void keep_origin(struct walk *w, const struct found *f)
+{
+	w->tell(w->tell_arg, &(struct page_origin){
+				     .vaddr = f->vaddr,
+				     .npages = f->npages,
+				     .level = f->image->level,
+				     .id = f->image->id,
+				     .src = f->image->pm->pages + f->off,
+				     .dev = f->image->dev,
+				     .ino = f->image->ino,
+				     .off = f->off,
+			     });
+}
+
+static void keep_mark(struct walk *w, const struct found *f)
 {
 	struct store_image *im = f->image;
 	uint64_t first = f->off / w->page_size;
@@ -177,15 +208,8 @@ static int walk_run(struct walk *w, const struct page_run *r)
 		struct found f = {0};
 
 		TRY(follow(w, vaddr, (end - vaddr) / w->page_size, &f));
-		if (w->marks)
-			mark(w, &f);
-		else
-			add_piece(w, &(struct page_piece){
-					     .vaddr = vaddr,
-					     .npages = f.npages & PIECE_PAGES_MAX,
-					     .src = f.image->pm->pages + f.off,
-					     .huge = r->huge,
-				     });
+		f.huge = r->huge;
+		w->keep(w, &f);
 		vaddr += f.npages * w->page_size;
 	}
 	return 0;
@@ -202,7 +226,11 @@ static int walk_runs(struct walk *w)
 
 static int make_map(struct page_store *s, struct store_image *im, struct err *err)
 {
-	struct walk w = {.s = s, .page_size = (uint64_t)getpagesize(), .from = im, .err = err};
+	struct walk w = {.s = s,
+			 .page_size = (uint64_t)getpagesize(),
+			 .from = im,
+			 .keep = keep_piece,
+			 .err = err};
 	int r = walk_runs(&w);
 
 	if (r < 0) {
@@ -226,10 +254,46 @@ int store_mark_used(struct page_store *s, struct store_image *im, struct err *er
 	struct walk w = {.s = s,
 			 .page_size = (uint64_t)getpagesize(),
 			 .from = im,
-			 .marks = true,
+			 .keep = keep_mark,
 			 .err = err};
 
 	return walk_runs(&w);
+}
+
+int page_store_origins(struct page_store *s, enum img_kind kind, uint64_t id, page_origin_fn *fn,
+		       void *arg, struct err *err)
+{
+	struct walk w = {.s = s,
+			 .page_size = (uint64_t)getpagesize(),
+			 .keep = keep_origin,
+			 .tell = fn,
+			 .tell_arg = arg,
+			 .err = err};
+
+	TRY(store_image_get(s, 0, kind, id, &w.from, err));
+	return w.from->pm ? walk_runs(&w) : 0;
+}
+
+int page_store_written(struct page_store *s, size_t level, enum img_kind kind, uint64_t id,
+		       page_origin_fn *fn, void *arg, struct err *err)
+{
+	struct runs_cursor c = {0};
+	struct store_image *im;
+
+	TRY(store_image_get(s, level, kind, id, &im, err));
+	if (!im->pm)
+		return 0;
+	while (runs_next(&im->runs, &c))
+		if (c.run.flags & PE_PRESENT)
+			fn(arg, &(struct page_origin){.vaddr = c.run.vaddr,
+						      .npages = c.run.npages,
+						      .level = level,
+						      .id = id,
+						      .src = im->pm->pages + c.run.off,
+						      .dev = im->dev,
+						      .ino = im->ino,
+						      .off = c.run.off});
+	return 0;
 }
 
 static int absent(const struct page_store *s, enum img_kind kind, uint64_t id, struct err *err)

@@ -12,6 +12,7 @@
 #include "base/auto.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "image/check_each.h"
 #include "image/page_sums.h"
 #include "image/store_priv.h"
 
@@ -223,4 +224,83 @@ int page_store_verify(struct page_store *s, struct pool *pool, struct err *err)
 	free(v.tables);
 	free(v.ranges);
 	return r;
+}
+
+/* ------------------------------------------------------- all that is wrong */
+
+static int bad_table(const struct store_image *im, struct page_sums_table *t, struct page_store *s,
+		     struct err *err)
+{
+	const struct pagemap *pm = im->pm;
+
+	if (page_sums_open(&s->levels.data[im->level].dir, pm->pages_id, pm->pages_len / PAGE, t,
+			   err) >= 0)
+		return 0;
+	return store_err_in(s, im->level, err);
+}
+
+/* Of a file that is nothing but damage, so many places are named: each takes a search. */
+#define PLACES_MAX 32
+
+struct list {
+	struct page_store *s;
+	image_problem_fn *fn;
+	void *arg;
+	size_t places; /* of the image that is looked at */
+};
+
+static void tell_place(struct list *l, const struct store_image *im, uint64_t at, int code)
+{
+	struct err err = ERR_INIT;
+	int r;
+
+	if (l->places++ < PLACES_MAX)
+		r = code < 0 ? unreadable(l->s, im, at, code, &err)
+			     : wrong_page(l->s, im, at, &err);
+	else if (l->places == PLACES_MAX + 2)
+		r = err_input(&err, "%s: more pages have changed since they were dumped",
+			      im->pm->pages_name);
+	else
+		return;
+	if (r < 0)
+		l->fn(l->arg, &err);
+}
+
+/* Tells of the wrong pages of one range; pages that follow each other once. */
+static void tell_wrong(struct list *l, const struct store_range *r, const uint32_t *sums)
+{
+	const struct pagemap *pm = r->image->pm;
+	bool was_wrong = false;
+
+	for (uint64_t at = r->off; at < r->off + r->len; at += PAGE) {
+		int code = populate(pm->pages + at, PAGE);
+		bool wrong = code < 0 || page_sum(pm->pages + at) != le32toh(sums[at / PAGE]);
+
+		if (wrong && !was_wrong)
+			tell_place(l, r->image, at, code);
+		was_wrong = wrong;
+	}
+}
+
+void page_store_each_wrong(struct page_store *s, image_problem_fn *fn, void *arg)
+{
+	auto_free struct store_range *ranges = NULL;
+	struct list l = {.s = s, .fn = fn, .arg = arg};
+	size_t n = store_ranges(s, &ranges);
+	struct page_sums_table t = {0};
+	struct err err = ERR_INIT;
+
+	for (size_t i = 0; i < n; i++) {
+		if (!i || ranges[i - 1].image != ranges[i].image) {
+			page_sums_close(&t);
+			t = (struct page_sums_table){0};
+			l.places = 0;
+			if (bad_table(ranges[i].image, &t, s, &err) < 0)
+				fn(arg, &err);
+			err = ERR_INIT;
+		}
+		if (t.sums)
+			tell_wrong(&l, &ranges[i], t.sums);
+	}
+	page_sums_close(&t);
 }

@@ -11,6 +11,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/vec.h"
+#include "image/check_each.h"
 #include "image/kinds.h"
 #include "image/page_sums.h"
 #include "image/schema/integrity.pb-c.h"
@@ -289,6 +290,34 @@ int img_sums_read(const struct img_dir *dir, struct err *err)
 	r = read_sums(dir, a, err);
 	arena_free(a);
 	return r;
+}
+
+/* What is wrong with a file that the dump wrote: NULL, or the end of a sentence about it. */
+static const char *fault_of(const struct img_dir *dir, const struct img_sum *sum)
+{
+	struct stat st;
+
+	if (fstatat(dir->fd, sum->name, &st, 0) < 0)
+		return "missing";
+	if ((uint64_t)st.st_size < sum->size)
+		return "was cut off since it was dumped";
+	if ((uint64_t)st.st_size > sum->size)
+		return "has grown since it was dumped";
+	return is_as_listed(dir, sum) ? NULL : "has changed since it was dumped";
+}
+
+void img_sums_each_wrong(const struct img_dir *dir, image_problem_fn *fn, void *arg)
+{
+	if (!img_sums_known(dir->sums))
+		return;
+	vec_foreach (sum, &dir->sums->list) {
+		const char *fault = fault_of(dir, sum);
+		struct err err = ERR_INIT;
+
+		if (fault && err_input(&err, "%s: %s", sum->name, fault) < 0 &&
+		    err_hint(&err, "copy the images again, whole, or take another dump") < 0)
+			fn(arg, &err);
+	}
 }
 
 int img_sums_remove(const struct img_dir *dir, struct err *err)

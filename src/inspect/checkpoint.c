@@ -4,6 +4,7 @@
 #include "base/auto.h"
 #include "base/io.h"
 #include "base/parse.h"
+#include "inspect/space.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -44,6 +45,10 @@ static int load_tree(struct torpor_checkpoint *cp, struct err *err)
 	return got;
 }
 
+struct ids {
+	VEC(uint64_t) list;
+};
+
 static int compare_pids(const void *a, const void *b)
 {
 	const struct checkpoint_task *x = a, *y = b;
@@ -51,8 +56,9 @@ static int compare_pids(const void *a, const void *b)
 	return x->pid < y->pid ? -1 : x->pid > y->pid;
 }
 
-/* A pre-dump has no tree: its tasks are those whose memory is there. */
-static int list_pagemaps(struct torpor_checkpoint *cp, struct err *err)
+/* The numbers in the names of the images PREFIX%u.img, in any order. */
+static int list_ids(struct torpor_checkpoint *cp, const char *prefix, struct ids *ret,
+		    struct err *err)
 {
 	int fd = openat(cp->dir.fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	auto_closedir DIR *d = fd < 0 ? NULL : fdopendir(fd);
@@ -62,13 +68,27 @@ static int list_pagemaps(struct torpor_checkpoint *cp, struct err *err)
 		return err_sys(err, -errno, "%s: read the directory", cp->path);
 	}
 	for (struct dirent *e; (e = readdir(d));) {
-		const char *p = str_after(e->d_name, "pagemap-");
-		uint64_t pid;
+		const char *p = str_after(e->d_name, prefix);
+		uint64_t id;
 
-		if (p && scan_u64(&p, 10, &pid) && strcmp(p, ".img") == 0 && pid <= UINT32_MAX)
-			*vec_push(&cp->tasks) =
-				(struct checkpoint_task){.pid = (uint32_t)pid, .parent = SIZE_MAX};
+		if (p && scan_u64(&p, 10, &id) && strcmp(p, ".img") == 0)
+			*vec_push(&ret->list) = id;
 	}
+	return 0;
+}
+
+/* A pre-dump has no tree: its tasks are those whose memory is there. */
+static int list_pagemaps(struct torpor_checkpoint *cp, struct err *err)
+{
+	struct ids pids = {0};
+	int r = list_ids(cp, "pagemap-", &pids, err);
+
+	vec_foreach (pid, &pids.list)
+		if (*pid <= UINT32_MAX)
+			*vec_push(&cp->tasks) =
+				(struct checkpoint_task){.pid = (uint32_t)*pid, .parent = SIZE_MAX};
+	vec_done(&pids.list);
+	TRY(r);
 	if (cp->tasks.len)
 		qsort(cp->tasks.data, cp->tasks.len, sizeof(*cp->tasks.data), compare_pids);
 	for (size_t i = 0; i < cp->tasks.len; i++)
@@ -120,6 +140,7 @@ void torpor_checkpoint_close(struct torpor_checkpoint *cp)
 {
 	if (!cp)
 		return;
+	space_close(cp->space);
 	page_store_close(cp->store);
 	fd_close(cp->dir.fd);
 	vec_done(&cp->tasks);
@@ -225,6 +246,16 @@ int checkpoint_file(struct torpor_checkpoint *cp, uint32_t id, const FileEntry *
 }
 
 /* ------------------------------------------------------------------ pages */
+
+int checkpoint_shmems(struct torpor_checkpoint *cp, uint64_t **ret, size_t *ret_n, struct err *err)
+{
+	struct ids ids = {0};
+	int r = list_ids(cp, "pagemap-shmem-", &ids, err);
+
+	*ret = ids.list.data;
+	*ret_n = ids.list.len;
+	return r;
+}
 
 int checkpoint_store(struct torpor_checkpoint *cp, struct page_store **ret, struct err *err)
 {

@@ -30,6 +30,7 @@ struct checkpoint_task {
 	const FsEntry *fs;
 };
 
+struct space;
 struct torpor_checkpoint {
 	struct torpor_image *ctx;
 	struct img_dir dir;
@@ -43,6 +44,7 @@ struct torpor_checkpoint {
 	VEC(const FileEntry *) files; /* of files.img */
 	struct map by_file_id;	      /* to places in `files` */
 	struct page_store *store;     /* opened on demand */
+	struct space *space;	      /* space.h: the last one that was looked at */
 };
 
 /* NULL and an error that says which there are, if it isn't one of the tree. */
@@ -71,3 +73,6 @@ MUST_USE int checkpoint_file(struct torpor_checkpoint *cp, uint32_t id, const Fi
 /* The pages of this directory and of those it builds on. */
 MUST_USE int checkpoint_store(struct torpor_checkpoint *cp, struct page_store **ret,
 			      struct err *err);
+/* The shared objects that have a pagemap in this directory; to be freed in any case. */
+MUST_USE int checkpoint_shmems(struct torpor_checkpoint *cp, uint64_t **ret, size_t *ret_n,
+			       struct err *err);

@@ -88,6 +88,7 @@ static uint64_t bytes_behind(struct walk *w, const void *msg)
 	case IMG_PAGEMAP_SHMEM:
 		return pagemap_bytes(w);
 	case IMG_GHOST_FILE:
+	case IMG_MAPPED_FILE:
 		return ghost_bytes(w, msg);
 	case IMG_PIPES_DATA:
 	case IMG_FIFO_DATA:

@@ -4,7 +4,7 @@
  * needed for descriptors of our own, so no root either.
  */
 #include "base/auto.h"
-#include "file/buildid.h"
+#include "image/buildid.h"
 #include "file/kind.h"
 #include "file/reg.h"
 #include "file/remap.h"
@@ -222,7 +222,7 @@ static int make_ghost(struct fixture *x, const char *name, off_t hole_to)
 static int load_ghost(struct fixture *x, struct rfiles *rf, uint32_t id, struct rghost **g)
 {
 	*rf = (struct rfiles){.dir = &x->img, .a = x->a, .root = open("/", O_PATH | O_CLOEXEC)};
-	return rghost_load(rf, id, g, &x->err);
+	return rghost_load(rf, IMG_GHOST_FILE, id, g, &x->err);
 }
 
 static void check_ghost(struct fixture *x, uint32_t id, int original)

@@ -7,6 +7,7 @@
 #include "image/pages.h"
 #include "image/schema/core.pb-c.h"
 #include "image/schema/fdinfo.pb-c.h"
+#include "image/schema/file-policy.pb-c.h"
 #include "image/schema/fs.pb-c.h"
 #include "image/schema/inventory.pb-c.h"
 #include "image/schema/memfd.pb-c.h"
@@ -277,6 +278,35 @@ static void relative_name(void *msg)
 {
 	((FileEntry *)msg)->reg->name = (char *)"etc/passwd";
 }
+static void huge_size(void *msg)
+{
+	((FileEntry *)msg)->reg->has_size = true;
+	((FileEntry *)msg)->reg->size = UINT64_MAX;
+}
+static void huge_log_size(void *msg)
+{
+	((FileEntry *)msg)->reg->has_log_size = true;
+	((FileEntry *)msg)->reg->log_size = UINT64_C(1) << 63;
+}
+static void unknown_checksum(void *msg)
+{
+	((FileEntry *)msg)->reg->has_checksum = true;
+	((FileEntry *)msg)->reg->has_checksum_config = true;
+	((FileEntry *)msg)->reg->checksum_config = 3;
+}
+static void checksum_of_nothing(void *msg)
+{
+	((FileEntry *)msg)->reg->has_checksum = true;
+	((FileEntry *)msg)->reg->has_checksum_config = true;
+	((FileEntry *)msg)->reg->checksum_config = 1;
+	((FileEntry *)msg)->reg->has_checksum_parameter = true;
+	((FileEntry *)msg)->reg->checksum_parameter = 0;
+}
+static void missing_copy(void *msg)
+{
+	((FileEntry *)msg)->reg->has_embedded_id = true;
+	((FileEntry *)msg)->reg->embedded_id = 0x1b;
+}
 static void unknown_path_of_fifo(void *msg)
 {
 	FileEntry *e = msg;
@@ -349,6 +379,11 @@ static const struct mutation mutations[] = {
 	{"multi", IMG_FILES, 0, 0, same_file_id, {"files.img: record at", "id"}},
 	{"multi", IMG_FILES, 0, 0, body_of_another_type, {"files.img: record at", "reg"}},
 	{"multi", IMG_FILES, 0, 0, relative_name, {"files.img: record at", "name"}},
+	{"multi", IMG_FILES, 0, 0, huge_size, {"files.img: record at", "reg.size"}},
+	{"multi", IMG_FILES, 0, 0, huge_log_size, {"files.img: record at", "log_size"}},
+	{"multi", IMG_FILES, 0, 0, unknown_checksum, {"files.img: record at", "checksum_config"}},
+	{"multi", IMG_FILES, 0, 0, checksum_of_nothing, {"files.img: record at", "parameter"}},
+	{"multi", IMG_FILES, 0, 0, missing_copy, {"files.img: record at", "mapped-file-1b.img"}},
 	{"zoo", IMG_FILES, 0, ALL_RECORDS, unknown_path_of_fifo, {"files.img: record", "regf_id"}},
 	{"multi", IMG_FILES, 0, 1, unknown_inode, {"files.img: record at", "inode_id"}},
 	{"multi", IMG_REMAP_FPATH, 0, 0, unknown_remapped, {"remap-fpath.img", "orig_id"}},
@@ -369,6 +404,30 @@ static void a_wrong_value_is_named(void **state)
 			fail_msg("case %zu (%s) was accepted", i, m->words[1]);
 		if (!strstr(err.text, m->words[0]) || !strstr(err.text, m->words[1]))
 			fail_msg("case %zu (%s): %s", i, m->words[1], err.text);
+		sample_remove(&dir);
+	}
+}
+
+static void a_wrong_policy_is_named(void **state)
+{
+	static const struct {
+		const char *pattern;
+		uint32_t policy;
+		const char *word;
+	} bad[] = {{"/a", 4, "policy"}, {"", 0, "pattern"}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		FilePolicyEntry e = FILE_POLICY_ENTRY__INIT;
+		struct err err = ERR_INIT;
+		struct img_dir dir;
+
+		sample_copy("multi", &dir);
+		e.pattern = (char *)bad[i].pattern;
+		e.policy = bad[i].policy;
+		assert_ok(img_write_one(&dir, IMG_FILE_POLICY, 0, &e.base, &err));
+		assert_true(check(&dir, &err) < 0);
+		assert_non_null(strstr(err.text, "file-policy.img: record at"));
+		assert_non_null(strstr(err.text, bad[i].word));
 		sample_remove(&dir);
 	}
 }
@@ -492,6 +551,7 @@ int main(void)
 		cmocka_unit_test(sets_of_criu_pass),
 		cmocka_unit_test(a_missing_image_is_named),
 		cmocka_unit_test(a_wrong_value_is_named),
+		cmocka_unit_test(a_wrong_policy_is_named),
 		cmocka_unit_test(zombies_have_no_children),
 		cmocka_unit_test(a_wrong_run_is_named),
 	};

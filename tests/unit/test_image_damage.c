@@ -68,7 +68,7 @@ static int walk_again(const struct img_dir *dir, enum img_kind kind, uint64_t id
 /* A ghost's contents go on to the end of the file, wherever that is. */
 static bool has_open_end(enum img_kind kind)
 {
-	return kind == IMG_GHOST_FILE;
+	return kind == IMG_GHOST_FILE || kind == IMG_MAPPED_FILE;
 }
 
 static void cut_everywhere(const struct img_dir *dir, const char *name)

@@ -172,6 +172,12 @@ static void test_values(void **state)
 	assert_error("dump --tree", ERR_INPUT, "requires an argument");
 	assert_error("restore --status-fd x", ERR_INPUT, "status-fd");
 	assert_error("dump -t 1 --file-validation sha", ERR_INPUT, "file-validation");
+	assert_error("dump -t 1 --file-validation chksm-half", ERR_INPUT, "file-validation");
+	assert_error("dump -t 1 --chksm-config half", ERR_INPUT, "chksm-config");
+	assert_error("dump -t 1 --chksm-parameter 0", ERR_INPUT, "chksm-parameter");
+	assert_error("dump -t 1 --chksm-parameter 4G", ERR_INPUT, "chksm-parameter");
+	assert_error("dump -t 1 --file-policy /a", ERR_INPUT, "file-policy");
+	assert_error("restore --file-policy /a=maybe", ERR_INPUT, "maybe");
 }
 
 static void test_lists(void **state)
@@ -282,6 +288,34 @@ static void test_version(void **state)
 	assert_true(r->parser.version_asked);
 }
 
+static void test_validation(void **state)
+{
+	const struct run *r = parse("dump -t 1");
+
+	assert_int_equal(r->o.file_validation, VALIDATE_BUILDID);
+	assert_int_equal(r->o.chksm_config, SUM_FIRST);
+	assert_int_equal(r->o.chksm_parameter, 1024);
+	r = parse("dump -t 1 --file-validation chksm-full --chksm-parameter 64K");
+	assert_good(r);
+	assert_int_equal(r->o.file_validation, VALIDATE_CHECKSUM);
+	assert_int_equal(r->o.chksm_config, SUM_FULL);
+	assert_int_equal(r->o.chksm_parameter, 65536);
+	r = parse("dump -t 1 --file-validation chksm-period");
+	assert_int_equal(r->o.chksm_config, SUM_EVERY);
+	r = parse("dump -t 1 --chksm-config every --file-validation chksm");
+	assert_int_equal(r->o.file_validation, VALIDATE_CHECKSUM);
+	assert_int_equal(r->o.chksm_config, SUM_EVERY);
+	r = parse("restore --file-policy /a=exact --file-policy *.log=append-ok");
+	assert_good(r);
+	assert_int_equal(r->o.file_policies.len, 2);
+	assert_string_equal(r->o.file_policies.data[1], "*.log=append-ok");
+	r = parse("dump -t 1 --file-policy-file rules --embed-mapped-files");
+	assert_good(r);
+	assert_true(r->o.embed_mapped_files);
+	assert_int_equal(r->o.file_policy_file[0], '/');
+	assert_string_equal(strrchr(r->o.file_policy_file, '/'), "/rules");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -291,7 +325,7 @@ int main(void)
 		cmocka_unit_test(test_lists),		cmocka_unit_test(test_exec_cmd),
 		cmocka_unit_test(test_commands),	cmocka_unit_test(test_memory_options),
 		cmocka_unit_test(test_refused_options), cmocka_unit_test(test_table),
-		cmocka_unit_test(test_version),
+		cmocka_unit_test(test_version),		cmocka_unit_test(test_validation),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

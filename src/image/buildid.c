@@ -3,7 +3,7 @@
  * NT_GNU_BUILD_ID, in a PT_NOTE segment. The file is hostile like any other: every offset and
  * length is bounded before it is used, and what doesn't parse has no build id.
  */
-#include "file/buildid.h"
+#include "image/buildid.h"
 
 #include "base/auto.h"
 

@@ -251,6 +251,16 @@ static void put_fixed(struct packer *k, const void *value, size_t len)
 	k->p += len;
 }
 
+/* Without what the stack has in its padding. */
+static void put_long_double(struct packer *k, long double value)
+{
+	uint8_t bytes[FIXED_STEP_MAX] = {0};
+
+	_Static_assert(sizeof(value) <= sizeof(bytes), "a long double");
+	memcpy(bytes, &value, LDBL_MANT_DIG == 64 ? 10 : sizeof(value));
+	put_fixed(k, bytes, sizeof(bytes));
+}
+
 /* At most `precision` bytes are looked at. */
 static void put_string(struct packer *k, const char *s, size_t precision)
 {
@@ -288,7 +298,6 @@ static void put_text(struct packer *k, const char *fmt, va_list ap)
 static void put_args(struct packer *k, const struct log_site *site, int saved_errno,
 		     const char *fmt, va_list ap)
 {
-	long double ld;
 	uint64_t wide;
 	double d;
 	int i = 0;
@@ -308,8 +317,7 @@ static void put_args(struct packer *k, const struct log_site *site, int saved_er
 			put_fixed(k, &d, sizeof(d));
 			break;
 		case STEP_LDOUBLE:
-			ld = va_arg(ap, long double);
-			put_fixed(k, &ld, sizeof(ld));
+			put_long_double(k, va_arg(ap, long double));
 			break;
 		case STEP_ERRNO:
 			put_fixed(k, &saved_errno, sizeof(saved_errno));

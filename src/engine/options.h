@@ -43,7 +43,7 @@ enum cgroup_mode { CGROUP_DEFAULT = 0, CGROUP_NONE, CGROUP_IGNORE };
 /* What keeps packets from the tree while it is frozen: nothing needs it yet. */
 enum network_lock { NETWORK_LOCK_DEFAULT = 0, NETWORK_LOCK_SKIP };
 
-/* What of the log goes to a file in binary; AUTO: at -v4 everything, and FILE has no debug lines. */
+/* Is there a binary log, FILE.bin? AUTO: at -v4, and FILE has no debug lines then. */
 enum log_format { LOG_FORMAT_AUTO = 0, LOG_FORMAT_TEXT, LOG_FORMAT_BINARY };
 
 /* How written pages are told from others; AUTO: the best that this machine has. */
@@ -65,13 +65,13 @@ struct options {
 	const char *work_dir;	 /* --work-dir; NULL: the images directory */
 	const char *log_file;	 /* --log-file; NULL: stderr, "-": stdout */
 	int verbosity;		 /* -v; 2, see enum log_level */
-	enum log_format log_format; /* --log-format */
 	const char *pidfile;	 /* --pidfile; restore writes the root task's pid there */
 	int status_fd;		 /* --status-fd; -1: none. Only servers write to it */
 	struct str_list scripts; /* --action-script, in order of appearance; run last to first */
 	bool unprivileged;
 	bool deprecated;
 	bool display_stats;
+	enum log_format log_format; /* --log-format */
 
 	/* dump */
 	bool leave_running;

@@ -2,11 +2,14 @@
 #include "inspect/context.h"
 
 #include "base/arena.h"
+#include "base/log.h"
 
 #include <stdlib.h>
 
 struct torpor_image *torpor_image_new(void)
 {
+	/* What there is to say is in errors and results: nothing goes to anybody's stderr. */
+	log_init(LOG_NONE);
 	return xcalloc(1, sizeof(struct torpor_image));
 }
 

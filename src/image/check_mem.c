@@ -10,24 +10,10 @@
 #include "image/schema/fdinfo.pb-c.h"
 #include "image/schema/mm.pb-c.h"
 #include "image/store_priv.h"
+#include "image/vma_status.h"
 
-/* vma_entry.status; disk values */
-#define ST_REGULAR	(1u << 0)
-#define ST_VSYSCALL	(1u << 2)
-#define ST_FILE_PRIVATE (1u << 6)
-#define ST_FILE_SHARED	(1u << 7)
-#define ST_ANON_SHARED	(1u << 8)
-#define ST_ANON_PRIVATE (1u << 9)
-#define ST_SYSVIPC	(1u << 10)
-#define ST_SOCKET	(1u << 11)
-#define ST_VVAR		(1u << 12)
-#define ST_AIORING	(1u << 13)
-#define ST_MEMFD	(1u << 14)
-#define ST_SHSTK	(1u << 15)
-#define ST_GUARD	(1u << 16)
-
-#define ST_FILE	   (ST_FILE_PRIVATE | ST_FILE_SHARED)
-#define ST_BACKING (ST_FILE | ST_ANON_SHARED | ST_ANON_PRIVATE)
+#define ST_FILE	   (VMA_FILE_PRIVATE | VMA_FILE_SHARED)
+#define ST_BACKING (ST_FILE | VMA_ANON_SHARED | VMA_ANON_PRIVATE)
 
 /* TASK_SIZE of x86-64 with four levels of page tables, which is what mmap() gives without a hint.
  */
@@ -53,7 +39,7 @@ static int check_range(const struct mm *m, const VmaEntry *v)
 {
 	if (v->start % CHECK_PAGE || v->end % CHECK_PAGE || v->start >= v->end)
 		return bad(m, v, "start, end: not a range of pages");
-	if (v->status & ST_VSYSCALL)
+	if (v->status & VMA_AREA_VSYSCALL)
 		return 0; /* the kernel's, above all user space */
 	if (v->end > USER_END)
 		return bad(m, v, "end: beyond user space");
@@ -64,16 +50,16 @@ static int check_range(const struct mm *m, const VmaEntry *v)
 
 static int check_backing(const struct mm *m, const VmaEntry *v)
 {
-	uint32_t type = v->status & ST_MEMFD ? FD_TYPES__MEMFD : FD_TYPES__REG;
+	uint32_t type = v->status & VMA_AREA_MEMFD ? FD_TYPES__MEMFD : FD_TYPES__REG;
 
-	if (v->status & ST_SOCKET)
+	if (v->status & VMA_AREA_SOCKET)
 		return check_file_id(m->c, m->image, "vmas.shmid", v->shmid, FD_TYPES__PACKETSK,
 				     m->err);
-	if ((v->status & ST_REGULAR) && __builtin_popcount(v->status & ST_BACKING) != 1)
+	if ((v->status & VMA_AREA_REGULAR) && __builtin_popcount(v->status & ST_BACKING) != 1)
 		return bad(m, v, "status: unclear what is mapped");
 	if (v->status & ST_FILE)
 		return check_file_id(m->c, m->image, "vmas.shmid", v->shmid, type, m->err);
-	if ((v->status & ST_ANON_SHARED) && !(v->status & ST_SYSVIPC))
+	if ((v->status & VMA_ANON_SHARED) && !(v->status & VMA_AREA_SYSVIPC))
 		return check_shmem(m->c, v->shmid, INT64_MAX, m->err);
 	return 0;
 }
@@ -84,7 +70,7 @@ static int check_vmas(struct mm *m)
 
 	for (size_t i = 0; i < m->e->n_vmas; i++) {
 		const VmaEntry *v = m->e->vmas[i];
-		bool guard = v->status & ST_GUARD;
+		bool guard = v->status & VMA_AREA_GUARD;
 
 		TRY(check_range(m, v));
 		if (!guard && m->nreal < i)
@@ -123,10 +109,10 @@ static bool any_mapping(const VmaEntry *v)
 
 static bool has_own_pages(const VmaEntry *v)
 {
-	if (v->status & (ST_SHSTK | ST_AIORING))
+	if (v->status & (VMA_AREA_SHSTK | VMA_AREA_AIORING))
 		return true;
-	return (v->status & ST_REGULAR) && !(v->status & ST_VVAR) &&
-	       (v->status & (ST_ANON_PRIVATE | ST_FILE_PRIVATE));
+	return (v->status & VMA_AREA_REGULAR) && !(v->status & VMA_AREA_VVAR) &&
+	       (v->status & (VMA_ANON_PRIVATE | VMA_FILE_PRIVATE));
 }
 
 /* Is all of the range covered, over the borders of adjacent mappings? */

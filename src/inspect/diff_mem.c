@@ -3,33 +3,27 @@
 #include "inspect/diff.h"
 
 #include "base/auto.h"
+#include "image/vma_status.h"
 
 #include <inttypes.h>
 #include <string.h>
 #include <sys/mman.h>
 
-/* vma_entry.status; disk values */
-#define ST_HEAP	  (1u << 5)
-#define ST_STACK  (1u << 1)
-#define ST_FILE	  (1u << 6 | 1u << 7)
-#define ST_VDSO	  (1u << 3)
-#define ST_SHARED (1u << 8)
-#define ST_MEMFD  (1u << 14)
-#define ST_GUARD  (1u << 16)
+#define ST_FILE (VMA_FILE_PRIVATE | VMA_FILE_SHARED)
 
 static const char *name_of(struct diff *d, size_t side, const VmaEntry *v)
 {
-	if (v->status & ST_GUARD)
+	if (v->status & VMA_AREA_GUARD)
 		return "guard";
-	if (v->status & (ST_FILE | ST_MEMFD))
+	if (v->status & (ST_FILE | VMA_AREA_MEMFD))
 		return diff_file_name(d, side, (uint32_t)v->shmid);
-	if (v->status & ST_HEAP)
+	if (v->status & VMA_AREA_HEAP)
 		return "[heap]";
-	if (v->status & ST_STACK)
+	if (v->status & VMA_AREA_STACK)
 		return "[stack]";
-	if (v->status & ST_VDSO)
+	if (v->status & VMA_AREA_VDSO)
 		return "[vdso]";
-	return v->status & ST_SHARED ? "shared memory" : "anonymous";
+	return v->status & VMA_ANON_SHARED ? "shared memory" : "anonymous";
 }
 
 static json_t *make_row(struct diff *d, size_t side, uint32_t pid, const VmaEntry *v,
@@ -71,7 +65,7 @@ static void compare_pair(struct diff *d, uint32_t pid, const VmaEntry *a, const 
 /* Starts are page addresses: a guard is told from the mapping that it lies in. */
 static uint64_t key_of(const VmaEntry *v)
 {
-	return v->start | !!(v->status & ST_GUARD);
+	return v->start | !!(v->status & VMA_AREA_GUARD);
 }
 
 static void compare_lists(struct diff *d, uint32_t pid, const MmEntry *a, const MmEntry *b)

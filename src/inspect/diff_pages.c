@@ -8,6 +8,7 @@
 #include "inspect/diff.h"
 
 #include "base/auto.h"
+#include "image/vma_status.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -15,10 +16,6 @@
 #define PAGE	   UINT64_C(4096)
 #define CHUNK	   (256 * PAGE) /* compared at once */
 #define RANGES_MAX 1000		/* listed for one process */
-
-/* vma_entry.status; disk values */
-#define ST_FILE_PRIVATE (1u << 6)
-#define ST_GUARD	(1u << 16)
 
 enum verdict { SAME, CHANGED, ONLY_A, ONLY_B };
 
@@ -109,7 +106,7 @@ static size_t count_mappings(const MmEntry *mm)
 {
 	size_t n = mm ? mm->n_vmas : 0;
 
-	while (n && mm->vmas[n - 1]->status & ST_GUARD)
+	while (n && mm->vmas[n - 1]->status & VMA_AREA_GUARD)
 		n--;
 	return n;
 }
@@ -146,7 +143,7 @@ static void one_side(struct compare *c, uint64_t at, const struct page_origin *o
 	for (uint64_t p = at; p < at + len; p += PAGE) {
 		const VmaEntry *m = other ? mapping_at(c, !i, p) : NULL;
 		/* Where the other side has no such mapping, nothing would read as zero. */
-		bool reads_zero = !c->mm || !other || (m && !(m->status & ST_FILE_PRIVATE));
+		bool reads_zero = !c->mm || !other || (m && !(m->status & VMA_FILE_PRIVATE));
 
 		if (reads_zero && is_zero(o->src + (p - o->vaddr)))
 			add_verdict(c, p, PAGE, SAME);

@@ -8,6 +8,7 @@
 #include "image/json/quoted.h"
 #include "image/pages.h"
 #include "image/schema/pagemap.pb-c.h"
+#include "image/vma_status.h"
 #include "inspect/checkpoint.h"
 
 #include <inttypes.h>
@@ -87,17 +88,6 @@ static int show_fds(struct explorer *x, struct checkpoint_task *t)
 
 /* ------------------------------------------------------------------- mems */
 
-enum {
-	ST_REGULAR = 1u << 0,
-	ST_VSYSCALL = 1u << 2,
-	ST_STACK = 1u << 1,
-	ST_VDSO = 1u << 3,
-	ST_FILE_PRIVATE = 1u << 6,
-	ST_FILE_SHARED = 1u << 7,
-	ST_ANON_SHARED = 1u << 8,
-	ST_SYSVIPC = 1u << 10,
-	ST_SOCKET = 1u << 11,
-};
 #define MAP_GROWSDOWN_BIT 0x100
 
 static size_t number_of(struct explorer *x, uint64_t shmid)
@@ -112,24 +102,24 @@ static size_t number_of(struct explorer *x, uint64_t shmid)
 
 static const char *mapping_name(struct explorer *x, const VmaEntry *v)
 {
-	if (v->status & ST_SYSVIPC)
+	if (v->status & VMA_AREA_SYSVIPC)
 		return arena_printf(x->a, " ips[%zu]", number_of(x, v->shmid));
-	if (v->status & ST_ANON_SHARED)
+	if (v->status & VMA_ANON_SHARED)
 		return arena_printf(x->a, " shmem[%zu]", number_of(x, v->shmid));
-	if (v->status & ST_SOCKET)
+	if (v->status & VMA_AREA_SOCKET)
 		return arena_printf(x->a, " packet[%zu]", number_of(x, v->shmid));
-	if (v->status & (ST_FILE_PRIVATE | ST_FILE_SHARED)) {
+	if (v->status & (VMA_FILE_PRIVATE | VMA_FILE_SHARED)) {
 		const char *name = file_name(x, FD_TYPES__REG, (uint32_t)v->shmid);
 
 		if (v->pgoff)
 			name = arena_printf(x->a, "%s + 0x%" PRIx64, name, v->pgoff);
-		return arena_printf(x->a, " %s%s", name, v->status & ST_FILE_SHARED ? " (s)" : "");
+		return arena_printf(x->a, " %s%s", name, v->status & VMA_FILE_SHARED ? " (s)" : "");
 	}
-	if (v->status & ST_STACK)
+	if (v->status & VMA_AREA_STACK)
 		return " [stack]";
-	if (v->status & ST_VSYSCALL)
+	if (v->status & VMA_AREA_VSYSCALL)
 		return " [vsyscall]";
-	if (v->status & ST_VDSO)
+	if (v->status & VMA_AREA_VDSO)
 		return " [vdso]";
 	return v->flags & MAP_GROWSDOWN_BIT ? " [stack?]" : "";
 }
@@ -148,7 +138,7 @@ static int show_mems(struct explorer *x, struct checkpoint_task *t)
 		snprintf(range, sizeof(range), "%08" PRIx64 "-%08" PRIx64, v->start, v->end);
 		fprintf(x->out, "\t%-36s%c%c%c%s%s\n", range, v->prot & 1 ? 'r' : '-',
 			v->prot & 2 ? 'w' : '-', v->prot & 4 ? 'x' : '-', mapping_name(x, v),
-			v->status & ST_REGULAR ? "" : " *");
+			v->status & VMA_AREA_REGULAR ? "" : " *");
 	}
 	return 0;
 }
@@ -169,7 +159,7 @@ static void show_mapping(struct explorer *x, const VmaEntry *v, bool again)
 	} else {
 		fprintf(x->out, " %08" PRIx64 " / %-8" PRIu64, v->start,
 			(v->end - v->start) >> PAGE_BITS);
-		if (v->status & (ST_FILE_PRIVATE | ST_FILE_SHARED))
+		if (v->status & (VMA_FILE_PRIVATE | VMA_FILE_SHARED))
 			fprintf(x->out, " %s", file_name(x, FD_TYPES__REG, (uint32_t)v->shmid));
 	}
 	fprintf(x->out, "\n\t%23s", "");

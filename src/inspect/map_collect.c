@@ -6,6 +6,7 @@
  */
 #include "base/auto.h"
 #include "image/schema/memfd.pb-c.h"
+#include "image/vma_status.h"
 #include "inspect/map_model.h"
 
 #include <inttypes.h>
@@ -14,21 +15,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
-/* vma_entry.status; disk values */
-#define ST_VSYSCALL	(1u << 2)
-#define ST_VDSO		(1u << 3)
-#define ST_HEAP		(1u << 5)
-#define ST_FILE_PRIVATE (1u << 6)
-#define ST_FILE_SHARED	(1u << 7)
-#define ST_ANON_SHARED	(1u << 8)
-#define ST_SYSVIPC	(1u << 10)
-#define ST_SOCKET	(1u << 11)
-#define ST_VVAR		(1u << 12)
-#define ST_AIORING	(1u << 13)
-#define ST_MEMFD	(1u << 14)
-#define ST_SHSTK	(1u << 15)
-#define ST_GUARD	(1u << 16)
-#define ST_PLUGIN	(1u << 27)
+#define ST_PLUGIN (1u << 27)
 
 /* Pages of a pre-dump that are nearer to each other belong to one range. */
 #define RANGE_GAP (UINT64_C(1) << 20)
@@ -95,7 +82,7 @@ static int describe_memfd(const struct collector *c, const VmaEntry *v, const Fi
 		m->name = arena_printf(c->am->a, "[shm %" PRIu32 "]", e->shmid);
 	else
 		m->name = arena_printf(c->am->a, "memfd:%s", e->name);
-	if (v->status & ST_FILE_SHARED) {
+	if (v->status & VMA_FILE_SHARED) {
 		m->kind = AMAP_SHM;
 		m->in_object = true;
 		m->shmid = e->shmid;
@@ -107,12 +94,12 @@ static int describe_file(const struct collector *c, const VmaEntry *v, struct am
 {
 	const FileEntry *f = NULL;
 
-	m->kind = v->status & ST_FILE_SHARED ? AMAP_FILE_SHARED : AMAP_FILE_PRIVATE;
+	m->kind = v->status & VMA_FILE_SHARED ? AMAP_FILE_SHARED : AMAP_FILE_PRIVATE;
 	if (v->shmid <= UINT32_MAX)
 		TRY(checkpoint_file(c->cp, (uint32_t)v->shmid, &f, c->err));
 	if (!f)
 		return bad(c, v, "shmid: no such file in files.img");
-	if (v->status & ST_MEMFD)
+	if (v->status & VMA_AREA_MEMFD)
 		return describe_memfd(c, v, f, m);
 	m->name = f->reg ? f->reg->name : arena_printf(c->am->a, "[file %u]", f->id);
 	return 0;
@@ -123,9 +110,9 @@ static void describe_shm(const struct collector *c, const VmaEntry *v, struct am
 	m->kind = AMAP_SHM;
 	m->in_object = true;
 	m->shmid = v->shmid;
-	m->name = arena_printf(c->am->a,
-			       v->status & ST_SYSVIPC ? "[sysv %" PRIu64 "]" : "[shm %" PRIu64 "]",
-			       v->shmid);
+	m->name = arena_printf(
+		c->am->a, v->status & VMA_AREA_SYSVIPC ? "[sysv %" PRIu64 "]" : "[shm %" PRIu64 "]",
+		v->shmid);
 }
 
 static const struct {
@@ -133,13 +120,13 @@ static const struct {
 	enum amap_kind kind;
 	const char *name;
 } special[] = {
-	{ST_VDSO, AMAP_KERNEL, "[vdso]"},
-	{ST_VVAR, AMAP_KERNEL, "[vvar]"},
-	{ST_SHSTK, AMAP_STACK, "[shadow stack]"},
-	{ST_AIORING, AMAP_OTHER, "[aio]"},
-	{ST_SOCKET, AMAP_OTHER, "[packet socket]"},
+	{VMA_AREA_VDSO, AMAP_KERNEL, "[vdso]"},
+	{VMA_AREA_VVAR, AMAP_KERNEL, "[vvar]"},
+	{VMA_AREA_SHSTK, AMAP_STACK, "[shadow stack]"},
+	{VMA_AREA_AIORING, AMAP_OTHER, "[aio]"},
+	{VMA_AREA_SOCKET, AMAP_OTHER, "[packet socket]"},
 	{ST_PLUGIN, AMAP_OTHER, "[device]"},
-	{ST_HEAP, AMAP_HEAP, "[heap]"},
+	{VMA_AREA_HEAP, AMAP_HEAP, "[heap]"},
 };
 
 static int describe(const struct collector *c, const MmEntry *mm, const VmaEntry *v,
@@ -152,9 +139,9 @@ static int describe(const struct collector *c, const MmEntry *mm, const VmaEntry
 		m->name = special[i].name;
 		return 0;
 	}
-	if (v->status & (ST_FILE_PRIVATE | ST_FILE_SHARED))
+	if (v->status & (VMA_FILE_PRIVATE | VMA_FILE_SHARED))
 		return describe_file(c, v, m);
-	if (v->status & ST_ANON_SHARED) {
+	if (v->status & VMA_ANON_SHARED) {
 		describe_shm(c, v, m);
 		return 0;
 	}
@@ -231,11 +218,11 @@ static int add_mappings(struct collector *c, const MmEntry *mm)
 	for (size_t i = 0; i < mm->n_vmas; i++) {
 		const VmaEntry *v = mm->vmas[i];
 
-		if (v->status & ST_GUARD) {
+		if (v->status & VMA_AREA_GUARD) {
 			TRY(check_range(c, v, last_guard));
 			last_guard = v->end;
 			add_guard(c->p, v);
-		} else if (!(v->status & ST_VSYSCALL)) {
+		} else if (!(v->status & VMA_AREA_VSYSCALL)) {
 			/* That page is the kernel's own, above all user space and in every process.
 			 */
 			TRY(add_mapping(c, mm, v, last));

@@ -3,6 +3,7 @@
 
 #include "base/auto.h"
 #include "image/schema/memfd.pb-c.h"
+#include "image/vma_status.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -34,7 +35,7 @@ static int check_range(const struct maker *m, const VmaEntry *v)
 
 	if (v->start % SPACE_PAGE || v->end % SPACE_PAGE || v->start >= v->end)
 		return bad(m, v, "start, end: not a range of pages");
-	if (v->end > SPACE_END && !(v->status & ST_VSYSCALL))
+	if (v->end > SPACE_END && !(v->status & VMA_AREA_VSYSCALL))
 		return bad(m, v, "end: beyond any address space");
 	if (v->pgoff % SPACE_PAGE || v->pgoff > INT64_MAX - (v->end - v->start))
 		return bad(m, v, "pgoff: not that of a page in a file");
@@ -100,9 +101,9 @@ static int use_file(struct maker *m, const VmaEntry *v, struct area *a)
 
 	if (v->shmid <= UINT32_MAX)
 		TRY(checkpoint_file(m->s->cp, (uint32_t)v->shmid, &f, m->err));
-	if (f && (v->status & ST_MEMFD) && f->memfd)
+	if (f && (v->status & VMA_AREA_MEMFD) && f->memfd)
 		return use_memfd(m, v, f, a);
-	if (!f || !f->reg || (v->status & ST_MEMFD))
+	if (!f || !f->reg || (v->status & VMA_AREA_MEMFD))
 		return bad(m, v, "shmid: its file isn't in files.img");
 	a->backing = BACKING_FILE;
 	a->reg = f->reg;
@@ -112,13 +113,13 @@ static int use_file(struct maker *m, const VmaEntry *v, struct area *a)
 
 static int set_backing(struct maker *m, const VmaEntry *v, struct area *a)
 {
-	if (v->status & (ST_VSYSCALL | ST_VVAR | ST_SOCKET)) {
+	if (v->status & (VMA_AREA_VSYSCALL | VMA_AREA_VVAR | VMA_AREA_SOCKET)) {
 		a->backing = BACKING_NONE;
 		return 0;
 	}
-	if (v->status & (ST_FILE_PRIVATE | ST_FILE_SHARED))
+	if (v->status & (VMA_FILE_PRIVATE | VMA_FILE_SHARED))
 		return use_file(m, v, a);
-	if (v->status & ST_ANON_SHARED) {
+	if (v->status & VMA_ANON_SHARED) {
 		a->shmid = v->shmid;
 		a->object_size = UINT64_MAX; /* as long as its mappings */
 		return use_object(m, a);
@@ -128,7 +129,8 @@ static int set_backing(struct maker *m, const VmaEntry *v, struct area *a)
 
 static int add_area(struct maker *m, const VmaEntry *v)
 {
-	const uint32_t own = ST_FILE_PRIVATE | ST_ANON_PRIVATE | ST_SHSTK | ST_AIORING;
+	const uint32_t own = VMA_FILE_PRIVATE | VMA_ANON_PRIVATE | VMA_AREA_SHSTK |
+			     VMA_AREA_AIORING;
 	struct area *a = &m->s->areas[m->s->n];
 
 	TRY(check_range(m, v));
@@ -154,7 +156,7 @@ static int add_areas(struct maker *m)
 
 	s->areas = arena_array_of(s->a, struct area, s->mm->n_vmas + 1);
 	for (size_t i = 0; i < s->mm->n_vmas; i++)
-		if (!(s->mm->vmas[i]->status & ST_GUARD))
+		if (!(s->mm->vmas[i]->status & VMA_AREA_GUARD))
 			TRY(add_area(m, s->mm->vmas[i]));
 	TRY(checkpoint_store(s->cp, &store, m->err));
 	return page_store_map(store, IMG_PAGEMAP, s->pid, /* optional= */ false, &s->pages, m->err);
@@ -259,16 +261,16 @@ const char *space_kind(const struct space *s, const struct area *a)
 		uint32_t bits;
 		const char *kind;
 	} kinds[] = {
-		{ST_VSYSCALL, "vsyscall"},
-		{ST_VVAR, "vvar"},
-		{ST_VDSO, "vdso"},
-		{ST_SOCKET, "packet socket"},
-		{ST_AIORING, "aio ring"},
-		{ST_SHSTK, "shadow stack"},
-		{ST_SYSVIPC, "sysv shared memory"},
-		{ST_MEMFD | ST_FILE_PRIVATE, "private memfd"},
-		{ST_FILE_PRIVATE, "file"},
-		{ST_HEAP, "heap"},
+		{VMA_AREA_VSYSCALL, "vsyscall"},
+		{VMA_AREA_VVAR, "vvar"},
+		{VMA_AREA_VDSO, "vdso"},
+		{VMA_AREA_SOCKET, "packet socket"},
+		{VMA_AREA_AIORING, "aio ring"},
+		{VMA_AREA_SHSTK, "shadow stack"},
+		{VMA_AREA_SYSVIPC, "sysv shared memory"},
+		{VMA_AREA_MEMFD | VMA_FILE_PRIVATE, "private memfd"},
+		{VMA_FILE_PRIVATE, "file"},
+		{VMA_AREA_HEAP, "heap"},
 	};
 
 	if (a->backing == BACKING_OBJECT && strcmp(a->object_name, "/dev/zero") == 0)
@@ -277,7 +279,7 @@ const char *space_kind(const struct space *s, const struct area *a)
 		if ((a->status & kinds[i].bits) == kinds[i].bits)
 			return kinds[i].kind;
 	if (a->backing == BACKING_OBJECT)
-		return a->status & ST_MEMFD ? "memfd" : "shared memory";
+		return a->status & VMA_AREA_MEMFD ? "memfd" : "shared memory";
 	if (a->backing == BACKING_FILE)
 		return "shared file";
 	return is_stack(s, a) ? "stack" : "anonymous";

@@ -9,26 +9,10 @@
 #pragma once
 
 #include "image/schema/regfile.pb-c.h"
+#include "image/vma_status.h"
 #include "inspect/checkpoint.h"
 
 #define SPACE_PAGE UINT64_C(4096)
-
-/* vma_entry.status; disk values */
-#define ST_REGULAR	(1u << 0)
-#define ST_VSYSCALL	(1u << 2)
-#define ST_VDSO		(1u << 3)
-#define ST_HEAP		(1u << 5)
-#define ST_FILE_PRIVATE (1u << 6)
-#define ST_FILE_SHARED	(1u << 7)
-#define ST_ANON_SHARED	(1u << 8)
-#define ST_ANON_PRIVATE (1u << 9)
-#define ST_SYSVIPC	(1u << 10)
-#define ST_SOCKET	(1u << 11)
-#define ST_VVAR		(1u << 12)
-#define ST_AIORING	(1u << 13)
-#define ST_MEMFD	(1u << 14)
-#define ST_SHSTK	(1u << 15)
-#define ST_GUARD	(1u << 16)
 
 /* What is behind the pages that a process doesn't have for itself. */
 enum backing {

@@ -14,17 +14,11 @@
 
 #include "base/auto.h"
 #include "image/schema/memfd.pb-c.h"
+#include "image/vma_status.h"
 
 #include <string.h>
 
 #define PAGE UINT64_C(4096)
-
-/* vma_entry.status; disk values */
-#define ST_FILE_SHARED (1u << 7)
-#define ST_ANON_SHARED (1u << 8)
-#define ST_MEMFD       (1u << 14)
-#define ST_GUARD       (1u << 16)
-#define ST_VSYSCALL    (1u << 2)
 
 struct tally {
 	uint64_t id; /* of the pagemap */
@@ -125,9 +119,9 @@ static uint64_t shared_bytes(struct summary *s, const MmEntry *mm, json_t *total
 		const VmaEntry *v = mm->vmas[i];
 		uint64_t shmid = v->shmid;
 
-		if (v->status & ST_MEMFD)
+		if (v->status & VMA_AREA_MEMFD)
 			shmid = memfd_shmid(s, v->shmid);
-		else if (!(v->status & ST_ANON_SHARED))
+		else if (!(v->status & VMA_ANON_SHARED))
 			continue;
 		if (!shmid || map_get(&seen, shmid) != MAP_NONE)
 			continue;
@@ -145,7 +139,7 @@ static uint64_t mapped_bytes(const MmEntry *mm)
 	for (size_t i = 0; i < mm->n_vmas; i++) {
 		const VmaEntry *v = mm->vmas[i];
 
-		if (!(v->status & (ST_GUARD | ST_VSYSCALL)) && v->end > v->start)
+		if (!(v->status & (VMA_AREA_GUARD | VMA_AREA_VSYSCALL)) && v->end > v->start)
 			sum += v->end - v->start;
 	}
 	return sum;

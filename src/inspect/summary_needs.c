@@ -9,14 +9,13 @@
 #include "image/schema/file-lock.pb-c.h"
 #include "image/schema/mnt.pb-c.h"
 #include "image/schema/remap-file-path.pb-c.h"
+#include "image/vma_status.h"
 
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-/* vma_entry.status; disk values */
-#define ST_FILE	 (1u << 6 | 1u << 7)
-#define ST_MEMFD (1u << 14)
+#define ST_FILE (VMA_FILE_PRIVATE | VMA_FILE_SHARED)
 
 /* What is mapped: file ids to 1, or 2 if with code. */
 enum { MAPPED_DATA = 1, MAPPED_CODE = 2 };
@@ -28,7 +27,7 @@ static void note_mappings(const MmEntry *mm, struct map *mapped)
 		size_t code = v->prot & PROT_EXEC ? MAPPED_CODE : MAPPED_DATA;
 		size_t have = map_get(mapped, v->shmid);
 
-		if (!(v->status & ST_FILE) || v->status & ST_MEMFD)
+		if (!(v->status & ST_FILE) || v->status & VMA_AREA_MEMFD)
 			continue;
 		if (have == MAP_NONE || have < code)
 			map_put(mapped, v->shmid, code);

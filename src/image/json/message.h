@@ -30,6 +30,8 @@ MUST_USE int message_pack(json_t *object, const ProtobufCMessageDescriptor *type
 			  const char *const besides[], struct show_cache *c, struct arena *a,
 			  uint8_t **ret, size_t *ret_len, struct err *err);
 
+/* 0 to 63; -1: not a digit of base64. The other alphabet, of file names, is taken, too. */
+int base64_digit(char c);
 /* Base64 text with any white space in it, into bytes of the arena. */
 MUST_USE int base64_decode(const char *text, struct arena *a, uint8_t **ret, size_t *ret_len,
 			   struct err *err);

@@ -142,7 +142,7 @@ static int take_int(struct packer *p, const ProtobufCFieldDescriptor *f, const s
 	return check_width(p, f, v, *ret);
 }
 
-static int base64_digit(char c)
+int base64_digit(char c)
 {
 	if (c >= 'A' && c <= 'Z')
 		return c - 'A';

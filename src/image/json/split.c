@@ -3,6 +3,7 @@
 
 #include "base/auto.h"
 #include "base/io.h"
+#include "image/json/message.h"
 
 #include <ctype.h>
 #include <fcntl.h>
@@ -111,21 +112,10 @@ static int spool_open(struct spool *sp, struct err *err)
 	return sp->fd < 0 ? err_sys(err, -errno, "a temporary file") : 0;
 }
 
-static int digit_of(char c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
 /* One character of the string. False: it isn't one of base64. */
 static bool spool_digit(struct spool *sp, char c)
 {
-	int d = digit_of(c);
+	int d = base64_digit(c);
 
 	if (c == '=')
 		return ++sp->padding <= 2;

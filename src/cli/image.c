@@ -16,6 +16,7 @@ static const struct image_command commands[] = {
 	{"show", "FILE [--nopl]", "an image file as JSON for people", image_show},
 	{"x", "DIR ps|fds|mems|rss", "processes, descriptors, mappings or pages of a checkpoint",
 	 image_explore},
+	{"reseal", "DIR", "make the list of checksums anew, after images were edited", image_reseal},
 	{"info", "FILE", "the kind of an image file, and its number of records", image_info},
 	{"map", "DIR -o FILE.svg|FILE.html [--format svg|html] [--pid PID]... [--processes N]",
 	 "draw the address spaces", image_map},

@@ -38,6 +38,7 @@ bool image_colour(void);
 int image_decode(const struct image_command *cmd, int argc, char **argv);
 int image_encode(const struct image_command *cmd, int argc, char **argv);
 int image_show(const struct image_command *cmd, int argc, char **argv);
+int image_reseal(const struct image_command *cmd, int argc, char **argv);
 int image_explore(const struct image_command *cmd, int argc, char **argv);
 int image_info(const struct image_command *cmd, int argc, char **argv);
 /* The commands, each in a file of its own. */

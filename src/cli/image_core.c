@@ -6,7 +6,6 @@
 
 #include <fcntl.h>
 #include <getopt.h>
-#include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -83,14 +82,12 @@ static int say(const struct image_command *cmd, const char *what, const char *na
 static int write_file(const struct image_command *cmd, struct torpor_image *ti,
 		      const struct core_words *w)
 {
+	auto_free char *name = NULL;
 	auto_close int fd = -EBADF;
-	char name[PATH_MAX];
 	int r;
 
-	if ((size_t)snprintf(name, sizeof(name), "%s.XXXXXX", w->output) >= sizeof(name)) {
-		errno = ENAMETOOLONG;
+	if (asprintf(&name, "%s.XXXXXX", w->output) < 0)
 		return say(cmd, "create", w->output);
-	}
 	fd = mkostemp(name, O_CLOEXEC);
 	if (fd < 0)
 		return say(cmd, "create", name);

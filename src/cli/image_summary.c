@@ -25,7 +25,7 @@ static const char *ago(int64_t seconds, char buf[48])
 	char count[48];
 
 	if (seconds < 0)
-		return strcpy(buf, "in the future");
+		return "in the future";
 	if (seconds < 120)
 		text_count((uint64_t)seconds, "second", count);
 	else if (seconds < 7200)
@@ -183,19 +183,35 @@ static void print_external(const json_t *item)
 
 /* ----------------------------------------------------------------- files */
 
+/* Kinds are plurals, nearly all with an s. Returns the column; goes to the next line at its end. */
+static int print_kind(int column, const char *sep, uint64_t n, const char *kind)
+{
+	int len = (int)strlen(kind);
+	char text[96];
+
+	if (n == 1 && len && kind[len - 1] == 's')
+		len--;
+	snprintf(text, sizeof(text), "%" PRIu64 " %.*s", n, len, kind);
+	column += printf("%s", sep);
+	if (column + (int)strlen(text) + 1 > text_width())
+		column = printf("\n%-10s", "") - 1;
+	return column + printf("%s", text);
+}
+
 static void print_files(const struct summary_view *v)
 {
 	const json_t *f = json_object_get(v->j, "files"), *count;
 	json_t *kinds = json_object_get(f, "kinds");
 	const char *kind, *sep = ": ";
+	int column;
 
 	if (!f)
 		return;
 	print_label(v, "files");
-	printf("%" PRIu64 " descriptors", text_get_num(f, "descriptors"));
+	column = 10 + printf("%" PRIu64 " descriptors", text_get_num(f, "descriptors"));
 	json_object_foreach(kinds, kind, count)
 	{
-		printf("%s%" PRIu64 " %s", sep, (uint64_t)json_integer_value(count), kind);
+		column = print_kind(column, sep, (uint64_t)json_integer_value(count), kind);
 		sep = ", ";
 	}
 	putchar('\n');

@@ -7,12 +7,14 @@
 
 #include "base/auto.h"
 #include "base/map.h"
+#include "base/parse.h"
 #include "base/vec.h"
 
 #include <inttypes.h>
 #include <string.h>
 
-#define ROWS_MAX 20
+#define ROWS_MAX   20
+#define INDENT_MAX 256 /* bytes */
 
 struct node {
 	const json_t *j;
@@ -138,7 +140,7 @@ static int print_numbers(const struct tree *t, const struct group *g)
 	if (json_object_get(j, "ppid")) {
 		snprintf(uid, sizeof(uid), "%" PRIu64, text_get_num(j, "uid"));
 		if (!json_object_get(j, "uid"))
-			strcpy(uid, "-");
+			str_copy(uid, sizeof(uid), "-");
 		width += printf("%-8.8s ", user[0] ? user : uid);
 	}
 	if (t->threads)
@@ -203,9 +205,10 @@ static struct group take_group(const struct tree *t, struct frame *f)
 	return g;
 }
 
+/* A tree that is deeper than it can be shown isn't indented further. */
 static char *join(const char *a, const char *b)
 {
-	size_t size = strlen(a) + strlen(b) + 1;
+	size_t size = strlen(a) + (strlen(a) < INDENT_MAX ? strlen(b) : 0) + 1;
 	char *s = xcalloc(1, size);
 
 	snprintf(s, size, "%s%s", a, b);

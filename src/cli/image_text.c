@@ -30,7 +30,7 @@ const char *text_bytes(uint64_t bytes, char buf[TEXT_BYTES])
 	size_t u = 0;
 
 	if (!bytes)
-		return strcpy(buf, "0");
+		return "0";
 	if (bytes < 1024) {
 		snprintf(buf, TEXT_BYTES, "%" PRIu64 "B", bytes);
 		return buf;

@@ -47,6 +47,7 @@ struct content {
 	struct content *next;
 	const char *name;
 	uint32_t number;
+	unsigned int marks;
 	dev_t dev;
 	ino_t ino;
 	off_t size;
@@ -142,6 +143,16 @@ uint32_t content_number(const struct content *o)
 uint32_t contents_count(const struct contents *c)
 {
 	return c->n;
+}
+
+void content_mark(struct content *o, unsigned int bits)
+{
+	o->marks |= bits;
+}
+
+unsigned int content_marks(const struct content *o)
+{
+	return o->marks;
 }
 
 int content_open(const struct contents *c, const struct content *o)

@@ -31,6 +31,10 @@ struct content *content_of(struct contents *c, const char *name, const struct st
 uint32_t content_number(const struct content *o);
 uint32_t contents_count(const struct contents *c);
 
+/* What the caller notes of it: bits that are added up. */
+void content_mark(struct content *o, unsigned int bits);
+unsigned int content_marks(const struct content *o);
+
 /* Its build id: the number of words; 0 if it has none or can't be read. */
 size_t content_build_id(struct contents *c, struct content *o, const uint32_t **ret);
 /* It is known from elsewhere: `len` bytes, at most 4 * BUILD_ID_WORDS. */

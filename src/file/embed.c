@@ -15,21 +15,9 @@
 #include <fcntl.h>
 #include <inttypes.h>
 
-/* What is done about an inode, by content_number(). */
-struct inode {
-	uint8_t uses;
-	bool ignored;
-	uint32_t id; /* of its copy; 0: none */
-};
-
-static uint8_t uses_of(const struct fingerprints *fp, const struct fingerprint *one)
+static bool is_wanted(unsigned int marks)
 {
-	return one->e->id < fp->uses.len ? fp->uses.data[one->e->id] : 0;
-}
-
-static bool is_wanted(const struct inode *o)
-{
-	return o->uses && !(o->uses & USE_SHARED_OUT) && !o->ignored;
+	return (marks & USE_MAPPED) && !(marks & (USE_SHARED_OUT | USE_IGNORED));
 }
 
 /* Who opened it to write wants the file itself. */
@@ -51,29 +39,24 @@ static int copy(struct files *f, struct fingerprints *fp, const struct fingerpri
 	return 0;
 }
 
-static int embed(struct files *f, struct fingerprints *fp, struct inode *inodes, struct err *err)
+/* ids: those of the copies that there are, by content_number(). */
+static int embed(struct files *f, struct fingerprints *fp, uint32_t *ids, struct err *err)
 {
 	uint64_t bytes = 0;
 	uint32_t n = 0;
 
 	vec_foreach (one, &fp->list) {
-		struct inode *o = &inodes[content_number(one->content)];
+		uint32_t *id = &ids[content_number(one->content)];
 
-		o->uses |= uses_of(fp, one);
-		o->ignored |= one->ignored;
-	}
-	vec_foreach (one, &fp->list) {
-		struct inode *o = &inodes[content_number(one->content)];
-
-		if (!is_wanted(o) || !may_refer(one))
+		if (!is_wanted(content_marks(one->content)) || !may_refer(one))
 			continue;
-		if (!o->id) {
+		if (!*id) {
 			TRY(copy(f, fp, one, n + 1, err));
-			o->id = ++n;
+			*id = ++n;
 			bytes += (uint64_t)one->st.st_blocks * 512;
 		}
 		one->e->has_embedded_id = true;
-		one->e->embedded_id = o->id;
+		one->e->embedded_id = *id;
 	}
 	log_info("%u mapped files are in the images, %" PRIu64 " bytes", n, bytes);
 	return 0;
@@ -81,7 +64,7 @@ static int embed(struct files *f, struct fingerprints *fp, struct inode *inodes,
 
 int embed_files(struct files *f, struct fingerprints *fp, struct err *err)
 {
-	auto_free struct inode *inodes = xcalloc(contents_count(fp->contents) + 1, sizeof(*inodes));
+	auto_free uint32_t *ids = xcalloc(contents_count(fp->contents) + 1, sizeof(*ids));
 
-	return embed(f, fp, inodes, err);
+	return embed(f, fp, ids, err);
 }

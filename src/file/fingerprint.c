@@ -4,6 +4,9 @@
  * them. What can be had at once is noted at once; large checksums are taken by threads while memory
  * is written, and are waited for before files.img.
  *
+ * A file that the tree may write to isn't what it was as soon as these images have been restored
+ * once. By default its checksum is noted for policies that ask for it only (`may_change`).
+ *
  * A file that is open to append only (a log) may be appended to by others as well: its size isn't
  * recorded in `size`, which readers compare, but in `log_size`, for policies that ask for it.
  */
@@ -120,22 +123,24 @@ static bool wants_contents(const struct files *f)
 void fingerprint_add(struct files *f, const struct fdesc *d, RegFileEntry *e, bool linked)
 {
 	struct fingerprint one = {.e = e, .st = d->st};
-	bool has_id = false;
+	bool has_id = false, ignored;
 
 	put_size(d, e);
 	if (!linked || !S_ISREG(d->st.st_mode) || !wants_contents(f) || !has_contents(get(f), d))
 		return;
-	one.ignored = policy_of(f->opts.policies, e->name) == POLICY_IGNORE;
+	ignored = policy_of(f->opts.policies, e->name) == POLICY_IGNORE;
 	one.content = content_of(get(f)->contents, e->name, &d->st);
 	if (f->opts.identify == FILE_BY_BUILD_ID)
 		has_id = put_build_id(f, d, &one);
-	if (f->opts.identify != FILE_BY_SIZE && !has_id && !one.ignored)
+	content_mark(one.content, (ignored ? USE_IGNORED : 0) |
+					  ((e->flags & O_ACCMODE) == O_RDONLY ? 0 : USE_OUT));
+	if (f->opts.identify != FILE_BY_SIZE && !has_id && !ignored)
 		one.sum = content_sum(f->fingerprints->contents, one.content, &f->opts.sum,
 				      (uint64_t)d->st.st_size);
 	*vec_push(&f->fingerprints->list) = one;
 }
 
-static uint8_t use_of(const struct vma *v)
+static unsigned int use_of(const struct vma *v)
 {
 	if (!v || !(v->flags & MAP_SHARED))
 		return USE_PRIVATE;
@@ -146,12 +151,19 @@ void fingerprint_use(struct files *f, uint32_t id, const struct vma *v)
 {
 	struct fingerprints *fp;
 
-	if (!f->opts.embed_mapped)
+	if (!wants_contents(f))
 		return;
 	fp = get(f);
 	while (fp->uses.len <= id)
 		*vec_push(&fp->uses) = 0;
-	fp->uses.data[id] |= use_of(v);
+	fp->uses.data[id] |= (uint8_t)use_of(v);
+}
+
+static void mark_uses(struct fingerprints *fp)
+{
+	vec_foreach (one, &fp->list)
+		if (one->e->id < fp->uses.len)
+			content_mark(one->content, fp->uses.data[one->e->id]);
 }
 
 /* ------------------------------------------------------------------ finish */
@@ -169,6 +181,9 @@ static void put_sum(const struct files *f, const struct fingerprint *one)
 	one->e->has_checksum = one->e->has_checksum_config = true;
 	one->e->checksum = crc;
 	one->e->checksum_config = f->opts.sum.part;
+	if (f->opts.identify == FILE_BY_BUILD_ID &&
+	    (content_marks(one->content) & (USE_OUT | USE_SHARED_OUT)))
+		one->e->has_may_change = one->e->may_change = true;
 	if (f->opts.sum.part == SUM_FULL)
 		return;
 	one->e->has_checksum_parameter = true;
@@ -182,6 +197,7 @@ int fingerprints_finish(struct files *f, struct err *err)
 	if (!fp)
 		return 0;
 	contents_wait(fp->contents);
+	mark_uses(fp);
 	vec_foreach (one, &fp->list)
 		if (one->sum)
 			put_sum(f, one);

@@ -15,19 +15,21 @@ struct fingerprint {
 	RegFileEntry *e;
 	struct content *content;
 	struct sum *sum; /* NULL: none is taken */
-	bool ignored;	 /* so says its policy: neither summed nor copied */
 	struct stat st;
 };
 
-/* How a file is mapped in the tree. */
-#define USE_PRIVATE    0x1 /* privately, or as an executable */
-#define USE_SHARED     0x2 /* shared; the program can't write to it */
-#define USE_SHARED_OUT 0x4 /* shared, and what the program writes is for the file */
+/* How a file is used in the tree: marks of its content. */
+#define USE_PRIVATE    0x1u  /* mapped privately, or as an executable */
+#define USE_SHARED     0x2u  /* mapped shared; the program can't write to it */
+#define USE_SHARED_OUT 0x4u  /* mapped shared, and what the program writes is for the file */
+#define USE_OUT	       0x8u  /* open for writing */
+#define USE_IGNORED    0x10u /* its policy says: neither sum nor copy it */
+#define USE_MAPPED     (USE_PRIVATE | USE_SHARED | USE_SHARED_OUT)
 
 struct fingerprints {
 	struct contents *contents;
 	VEC(struct fingerprint) list;
-	VEC(uint8_t) uses; /* USE_*, by file id */
+	VEC(uint8_t) uses; /* by file id, until the contents are known: of mappings */
 	struct map real;   /* st_dev: are its files what they say? */
 	int maps;	   /* /proc/PID/maps of maps_pid; -EBADF: none */
 	pid_t maps_pid;

@@ -4,8 +4,9 @@
  * at what is there and asks for contents, the second one compares.
  *
  * What is compared is what the image has: CRIU's have no checksums, older ones no build ids, and
- * the size of a file that was open to append only (a log) is one that readers don't compare; it is
- * compared here if there is a rule for the file.
+ * the size of a file that was open to append only (a log) is one that readers don't compare. It is
+ * compared here if there is a rule for the file; so is the checksum of one that the tree may write
+ * to.
  */
 #include "file/validate.h"
 
@@ -159,6 +160,8 @@ static void choose_size(struct look *l, const RegFileEntry *e)
 
 static bool compares_contents(const struct validation *v, const struct look *l)
 {
+	if (entry(l->rf)->may_change && l->policy == POLICY_DEFAULT)
+		return false;
 	return S_ISREG(l->st.st_mode) && l->policy != POLICY_IGNORE &&
 	       v->f->opts.identify != FILE_BY_SIZE;
 }

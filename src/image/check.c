@@ -97,8 +97,9 @@ int check_all(struct check *c, struct err *err)
 
 void check_done(struct check *c)
 {
-	struct idmap *maps[] = {&c->pids,   &c->files,	 &c->tables, &c->memfds,      &c->ttys,
-				&c->shmids, &c->cg_sets, &c->vm_ids, &c->sighand_ids, &c->fs_ids};
+	struct idmap *maps[] = {&c->pids,    &c->files,	 &c->tables,	  &c->memfds,
+				&c->ttys,    &c->pipes,	 &c->remaps,	  &c->shmids,
+				&c->cg_sets, &c->vm_ids, &c->sighand_ids, &c->fs_ids};
 
 	for (size_t i = 0; i < ARRAY_SIZE(maps); i++)
 		idmap_done(maps[i]);

@@ -98,6 +98,11 @@ static int missing(const struct core *k, const char *field)
 	return err_input(k->err, "%s: %s is missing", k->image, field);
 }
 
+static int check_count(const struct core *k, const char *field, size_t n, size_t want)
+{
+	return n == want ? 0 : bad_count(k, field, n, want);
+}
+
 /* All of them or none: a component that the dumping CPU didn't have. */
 static int check_array(const struct core *k, const char *field, size_t n, size_t want)
 {
@@ -123,10 +128,8 @@ static int check_registers(const struct core *k)
 
 	if (!x)
 		return missing(k, "thread_info");
-	if (x->fpregs->n_st_space != 32)
-		return bad_count(k, "fpregs.st_space", x->fpregs->n_st_space, 32);
-	if (x->fpregs->n_xmm_space != 64)
-		return bad_count(k, "fpregs.xmm_space", x->fpregs->n_xmm_space, 64);
+	NOTE(k->c, check_count(k, "fpregs.st_space", x->fpregs->n_st_space, 32), k->err);
+	NOTE(k->c, check_count(k, "fpregs.xmm_space", x->fpregs->n_xmm_space, 64), k->err);
 	NOTE(k->c, check_array(k, "tls", x->n_tls, 3), k->err);
 	return check_xsave(k, x->fpregs->xsave);
 }
@@ -185,6 +188,7 @@ static int check_thread_core(const struct core *k)
 		return bad(k, "thread_core.seccomp_filter: not in seccomp.img", e->seccomp_filter);
 	NOTE(k->c, check_signals(k, "thread_core.signals_p", e->signals_p), k->err);
 	NOTE(k->c, check_creds(k, e->creds), k->err);
+	NOTE(k->c, check_thread_values(k->c, k->image, e, k->err), k->err);
 	return check_cg_set(k, e->has_cg_set ? e->cg_set : 0);
 }
 
@@ -230,6 +234,7 @@ static int check_live(const struct core *k)
 	if (tc->has_stop_signo && (!tc->stop_signo || tc->stop_signo > NSIGNALS))
 		return bad(k, "tc.stop_signo", tc->stop_signo);
 	NOTE(k->c, check_timers(k, tc->timers), k->err);
+	NOTE(k->c, check_task_values(k->c, k->image, tc, k->err), k->err);
 	NOTE(k->c, check_signals(k, "tc.signals_s", tc->signals_s), k->err);
 	NOTE(k->c, check_registers(k), k->err);
 	return check_thread_core(k);

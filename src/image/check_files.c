@@ -191,6 +191,7 @@ static int check_file(struct check *c, struct img_reader *r, uint64_t at, const 
 
 	TRY(check_body(e, err));
 	TRY(add_file(c, e, err));
+	TRY(check_file_values(e, err));
 	if (e->reg) {
 		TRY(check_path(e->reg, err));
 		TRY(check_contents(e->reg, err));
@@ -257,6 +258,10 @@ static int check_pipe_data(struct check *c, struct img_reader *r, uint64_t at, c
 {
 	const PipeDataEntry *e = msg;
 
+	if (!idmap_add(&c->pipes, e->pipe_id, 0))
+		return err_input(err, "pipe_id: there are two %u", e->pipe_id);
+	if (e->has_size && (e->size > INT32_MAX || e->bytes > e->size))
+		return err_input(err, "bytes: %u in a pipe of %u", e->bytes, e->size);
 	return img_skip_raw(r, e->bytes, err);
 }
 
@@ -306,6 +311,8 @@ static int check_remap(struct check *c, struct img_reader *r, uint64_t at, const
 		id &= ~OLD_GHOST;
 	}
 	TRY(check_file_id(c, "remap", "orig_id", e->orig_id, FD_TYPES__REG, err));
+	if (!idmap_add(&c->remaps, e->orig_id, 0))
+		return err_input(err, "orig_id: there are two %u", e->orig_id);
 	switch (type) {
 	case REMAP_TYPE__LINKED:
 		return check_file_id(c, "remap", "remap_id", id, FD_TYPES__REG, err);
@@ -355,6 +362,7 @@ int check_files(struct check *c, struct err *err)
 	TRY(check_refs(c, err));
 	NOTE(c, each_record(c, IMG_REMAP_FPATH, 0, check_remap, err), err);
 	NOTE(c, each_record(c, IMG_PIPES_DATA, 0, check_pipe_data, err), err);
+	idmap_done(&c->pipes); /* inodes of other filesystems have numbers of their own */
 	NOTE(c, each_record(c, IMG_FIFO_DATA, 0, check_pipe_data, err), err);
 	NOTE(c, each_record(c, IMG_SK_QUEUES, 0, check_queue, err), err);
 	NOTE(c, each_record(c, IMG_FILE_POLICY, 0, check_policy, err), err);

@@ -7,6 +7,7 @@
 #include "image/idmap.h"
 #include "image/pages.h"
 #include "image/schema/core.pb-c.h"
+#include "image/schema/fdinfo.pb-c.h"
 #include "image/schema/inventory.pb-c.h"
 #include "image/schema/pstree.pb-c.h"
 #include "image/store.h"
@@ -43,6 +44,8 @@ struct check {
 	struct idmap tables;  /* files_ids of descriptor tables that were looked at */
 	struct idmap memfds;  /* inode ids */
 	struct idmap ttys;    /* ids of tty-info */
+	struct idmap pipes;   /* pipe_ids of data, in pipes or in fifos */
+	struct idmap remaps;  /* file ids of remap-fpath */
 	struct idmap shmids;  /* of shared memory, whose pagemaps were looked at */
 	struct idmap cg_sets; /* of cgroup.img */
 	/* Which address space, which handlers and which file system context is whose. */
@@ -89,6 +92,13 @@ MUST_USE int check_task_files(struct check *c, const struct check_task *t, struc
 MUST_USE int check_mem(struct check *c, const struct check_task *t, struct err *err);
 /* pagemap-shmem-SHMID.img, if it is there: its pages lie inside `size` bytes. */
 MUST_USE int check_shmem(struct check *c, uint64_t shmid, uint64_t size, struct err *err);
+
+/* Ranges of single values, as the loaders of a restore want them. `image`: for messages. */
+MUST_USE int check_thread_values(struct check *c, const char *image, const ThreadCoreEntry *e,
+				 struct err *err);
+MUST_USE int check_task_values(struct check *c, const char *image, const TaskCoreEntry *e,
+			       struct err *err);
+MUST_USE int check_file_values(const FileEntry *e, struct err *err);
 
 /* A file id that `image` names in `field`: known, and of this type. */
 MUST_USE int check_file_id(const struct check *c, const char *image, const char *field, uint64_t id,

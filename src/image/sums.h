@@ -27,6 +27,8 @@ MUST_USE int img_sums_write(const struct img_dir *dir, struct err *err);
  * when it is opened, and one that the dump didn't write is absent.
  */
 MUST_USE int img_sums_read(const struct img_dir *dir, struct err *err);
+/* The list made anew from the files that it names, after they were edited: 1; 0: there is none. */
+MUST_USE int img_sums_reseal(const struct img_dir *dir, struct err *err);
 /* An old one must not be taken for that of images which are being written now. */
 MUST_USE int img_sums_remove(const struct img_dir *dir, struct err *err);
 

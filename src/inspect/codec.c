@@ -18,6 +18,7 @@ static struct json_job job_of(struct torpor_image *ti, int in_fd, const char *na
 		.sizes_only = flags & TORPOR_IMAGE_SIZES_ONLY,
 		.newline = flags & TORPOR_IMAGE_NEWLINE,
 		.no_raw = flags & TORPOR_IMAGE_NO_RAW,
+		.big_as_text = flags & TORPOR_IMAGE_BIG_AS_TEXT,
 		.progress = ti->progress,
 		.progress_arg = ti->progress_arg,
 	};

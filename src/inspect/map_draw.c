@@ -382,6 +382,8 @@ static void put_sum(FILE *out, const struct amap *am, const struct amap_process 
 	}
 	if (p->parent != SIZE_MAX)
 		fprintf(out, "child of %u \u00b7 ", p->ppid);
+	if (p->error && !p->mappings.len)
+		return;
 	if (p->nthreads > 1)
 		fprintf(out, "%zu threads \u00b7 ", p->nthreads);
 	fprintf(out, "%zu %s \u00b7 %s", p->mappings.len, am->cp->pre_dump ? "ranges" : "mappings",

@@ -97,11 +97,14 @@ struct flow {
 	int left, x, y;
 };
 
+static int item_width(const char *text, bool swatch)
+{
+	return (int)strlen(text) * 6 + (swatch ? 34 : 14);
+}
+
 static void begin_item(struct flow *f, const char *text, bool swatch)
 {
-	int w = (int)strlen(text) * 6 + (swatch ? 34 : 14);
-
-	if (f->x + w > RIGHT && f->x > f->left) {
+	if (f->x + item_width(text, swatch) > RIGHT && f->x > f->left) {
 		f->x = f->left;
 		f->y += 17;
 	}
@@ -112,7 +115,7 @@ static void begin_item(struct flow *f, const char *text, bool swatch)
 
 static void end_item(struct flow *f, const char *text, bool swatch)
 {
-	f->x += (int)strlen(text) * 6 + (swatch ? 34 : 14);
+	f->x += item_width(text, swatch);
 }
 
 static void draw_swatch(struct flow *f, const char *text, const char *class, bool hatch)

@@ -182,14 +182,14 @@ static int pattern_gap(struct stream *st)
 	return 0;
 }
 
-/* All matches that begin in [data, data + upto). */
+/* All matches that begin in the first `starts` bytes. */
 static int match(const struct pattern_stream *p, uint64_t addr, const uint8_t *data, size_t len,
-		 size_t upto)
+		 size_t starts)
 {
 	const uint8_t *at = data;
 
 	while ((at = memmem(at, len - (size_t)(at - data), p->pattern, p->len))) {
-		if ((size_t)(at - data) >= upto)
+		if ((size_t)(at - data) >= starts)
 			return 0;
 		if (p->st.found(p->st.found_arg, p->st.pid, addr + (uint64_t)(at - data), at,
 				p->len))

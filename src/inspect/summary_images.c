@@ -38,7 +38,8 @@ static void add_file(json_t *kinds, const char *kind, const struct stat *st)
 
 	if (!row) {
 		row = json_object();
-		json_object_set_new(kinds, kind, row);
+		if (json_object_set_new(kinds, kind, row) < 0)
+			return; /* not UTF-8: none of ours */
 	}
 	json_count(row, "files", 1);
 	json_count(row, "bytes", st->st_size);

@@ -157,6 +157,8 @@ void summary_needs(struct summary *s)
 	add_paths(s, needs, &mapped, &remapped);
 	add_externals(s, needs);
 	note_locks(s);
+	if (s->cp->inventory->tcp_close)
+		summary_option(s, "--tcp-close", "TCP connections were dumped as closed ones");
 	map_done(&mapped);
 	map_done(&remapped);
 }

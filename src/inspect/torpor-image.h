@@ -61,7 +61,9 @@ enum {
 	TORPOR_IMAGE_PRETTY = 1 << 0,	  /* indented, with words for numbers */
 	TORPOR_IMAGE_SIZES_ONLY = 1 << 1, /* no payload (contents of files, queues): its size */
 	TORPOR_IMAGE_NEWLINE = 1 << 2,	  /* the text ends with one */
-	TORPOR_IMAGE_NO_RAW = 1 << 3,	  /* refuse files that have no magic (pages, ...) */
+	TORPOR_IMAGE_BIG_AS_TEXT = 1
+				   << 4, /* numbers above 2^63 - 1 are strings, as jansson needs */
+	TORPOR_IMAGE_NO_RAW = 1 << 3,	 /* refuse files that have no magic (pages, ...) */
 };
 
 /*
@@ -80,6 +82,22 @@ TORPOR_IMAGE_API int torpor_image_encode(struct torpor_image *ti, int in_fd, con
  */
 TORPOR_IMAGE_API int torpor_image_info(struct torpor_image *ti, int in_fd, const char *name,
 				       unsigned int flags, char **ret_kind, uint64_t *ret_count);
+
+/*
+ * The same with a file's path and a text in memory, for programs that look at records or change
+ * them: *ret_json is the caller's to free(). A stored image replaces the old one at once, or not at
+ * all.
+ */
+TORPOR_IMAGE_API int torpor_image_load(struct torpor_image *ti, const char *path,
+				       unsigned int flags, char **ret_json);
+TORPOR_IMAGE_API int torpor_image_store(struct torpor_image *ti, const char *path,
+					const char *json);
+/*
+ * After images were edited: the list of their checksums (integrity.img) is made anew, without which
+ * a restore refuses them. Directories without one are left as they are. Checksums of pages stay: a
+ * restore of edited pages takes --no-verify.
+ */
+TORPOR_IMAGE_API int torpor_image_reseal(struct torpor_image *ti, const char *dir);
 
 /* ------------------------------------------------------------- checkpoints */
 
@@ -126,8 +144,8 @@ TORPOR_IMAGE_API int torpor_checkpoint_map(struct torpor_checkpoint *cp, int fd,
 
 /*
  * Writes an ELF core file of a process to fd: a regular file at its beginning is replaced and has
- * holes, anything else is written from front to back. Refused: dead processes, 32-bit ones, other machines than
- * x86-64.
+ * holes, anything else is written from front to back. Refused: dead processes, 32-bit ones, other
+ * machines than x86-64.
  */
 TORPOR_IMAGE_API int torpor_checkpoint_core(struct torpor_checkpoint *cp, uint32_t pid, int fd,
 					    unsigned int flags);

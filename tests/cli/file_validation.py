@@ -176,13 +176,17 @@ def logs(t, images):
 def data(t, images):
     with kept(t, "data"):
         replace(t, "data", "y" * 5000)
-        refused(t, images, says=[t.path("data"), "contents have changed", "fd "])
+        accepted(t, images)  # the program has it open for writing
         for which in ("append-ok", "truncate-back", "exact"):
             refused(t, images, policy(t, "data", which), says="contents have changed")
         accepted(t, images, policy(t, "data", "ignore"))
-        accepted(t, images, "--file-validation=filesize")
+        accepted(t, images, policy(t, "data", "exact"), "--file-validation=filesize")
         append(t, "data", "more")
         refused(t, images, policy(t, "data", "append-ok"), says="contents have changed")
+    with kept(t, "small"):
+        replace(t, "small", "TWELVE BYTES")
+        refused(t, images, says=[t.path("small"), "contents have changed", "fd "])
+        accepted(t, images, policy(t, "small", "ignore"))
     with kept(t, "data"):
         append(t, "data", "more")
         refused(t, images, says="size is 5004, was 5000")
@@ -284,7 +288,7 @@ def methods(t, program):
                              "the first 100 bytes", 99),
                             (("--file-validation=chksm-every", "--chksm-parameter=2K"),
                              "one byte of each 2048", 4096),
-                            (("--chksm-config=full",), "all of it", 3000)):
+                            (("--chksm-config=full", "--file-policy=data=exact"), "all of it", 3000)):
         program.freeze(*words)
         with kept(t, "data"):
             overwrite(t, "data", at, "!")
@@ -362,7 +366,9 @@ def on_overlay(t, top):
     program.freeze("--embed-mapped-files")
     accepted(t, program.images)
     overwrite(t, f"{name}/data", 0, "y")  # is copied up
-    refused(t, program.images, says=[f"{top}/data", "contents have changed"])
+    accepted(t, program.images)
+    refused(t, program.images, f"--file-policy={top}/data=exact",
+            says=[f"{top}/data", "contents have changed"])
     overwrite(t, f"{name}/data", 0, "x")
     shutil.copyfile(f"{top}/id2.so", f"{top}/new")
     os.chmod(f"{top}/new", 0o755)

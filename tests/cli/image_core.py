@@ -322,6 +322,13 @@ def shape(t, directory, pid, core):
                            "-"], stdout=subprocess.PIPE, check=True)
     with open(core, "rb") as f:
         expect(f.read() == done.stdout, "another core file through a pipe")
+    with open(t.path("appended"), "ab") as f:
+        f.write(b"in front")
+        f.flush()
+        subprocess.run([t.torpor.binary, "image", "core", directory, "--pid", str(pid), "-o", "-"],
+                       stdout=f, check=True)
+    with open(t.path("appended"), "rb") as f:
+        expect(f.read() == b"in front" + done.stdout, "appended to a file")
 
 
 def refused(t, directory, pid, zombie):

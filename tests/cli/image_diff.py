@@ -3,9 +3,9 @@
 """torpor image diff: what a program did between two dumps, no more and no less.
 
 A program whose pages are told what to hold: each page that was written is named, in pre-dumps and
-dumps of a chain, and a dump without a chain of the same state has the same pages. A tree that opens,
-closes and moves in files, starts and loses children and threads. The samples of CRIU equal
-themselves, and differ from each other.
+dumps of a chain, and a dump without a chain of the same state has the same pages. A tree that
+opens, closes and moves in files, starts and loses children and threads. What can't be compared is
+trouble, not equal.
 """
 
 import json
@@ -40,9 +40,11 @@ def step(*_):
     child()
     t = threading.Thread(target=time.sleep, args=(9999,), daemon=True); t.start()
     os.umask(0o77)
-    open("stepped", "w").close()
+    open("almost", "w").close()
+    os.rename("almost", "stepped")
 signal.signal(signal.SIGUSR1, step)
-open("ready", "w").close()
+open("almost", "w").close()
+os.rename("almost", "ready")
 while True:
     time.sleep(9999)
 """

@@ -299,10 +299,10 @@ def broken_images(t, directories, places):
     # Whatever the damage: an answer, and no half of a file.
     with open(os.path.join(directories[0], f"mm-{pids[0]}.img"), "rb") as f:
         data = f.read()
-    for i in range(0, len(data), max(1, len(data) // 60)):
+    for i in range(0, len(data), max(1, len(data) // 30)):
         with open(os.path.join(copy, f"mm-{pids[0]}.img"), "wb") as f:
             f.write(data[:i] + bytes([data[i] ^ 0x55]) + data[i + 1:])
-        done = t.torpor.run("image", "map", copy, "-o", "-", "--format", "svg", limit=20)
+        done = t.torpor.run("image", "map", copy, "-o", "-", "--format", "svg")
         expect(done.returncode == 1, f"byte {i} changed: exit status {done.returncode}")
         xml.etree.ElementTree.fromstring(done.stdout)
 
@@ -332,11 +332,11 @@ libc = ctypes.CDLL(None)
 libc.mmap.restype = ctypes.c_void_p
 libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t] + [ctypes.c_int] * 3 + [ctypes.c_long]
 libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-at = libc.mmap(None, 3000 * 8192, 3, 0x22, -1, 0)
-for i in range(3000):
+at = libc.mmap(None, 1500 * 8192, 3, 0x22, -1, 0)
+for i in range(1500):
     ctypes.memset(at + i * 8192 + 4096, 1, 1)
     libc.mprotect(at + i * 8192, 4096, 0)
-for i in range(60):
+for i in range(40):
     if os.fork() == 0:
         ctypes.memset(at + 4096 + i * 65536, 2, 1)
         break
@@ -348,7 +348,7 @@ time.sleep(1000)
 
 def many_of_all(t):
     program = t.start(PYTHON, "-c", SCATTERED)
-    wait_for("the tree", lambda: len(read(t.path("scattered"))) == 61)
+    wait_for("the tree", lambda: len(read(t.path("scattered"))) == 41)
     directory = t.path("many")
     os.mkdir(directory)
     pids = tree_of(program.pid)
@@ -362,7 +362,7 @@ def many_of_all(t):
     expect(" folded" in text, "nothing was folded")
     one = draw(t, directory, "one-of-many.svg", "--pid", str(pids[-1]))
     total = sum(number(tip, r"size: (\d+) pages") for tip in tips(one, "b"))
-    expect(total > 6000, f"folded blocks lack pages: {total}")
+    expect(total > 3000, f"folded blocks lack pages: {total}")
 
 
 def samples(t):

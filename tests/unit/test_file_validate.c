@@ -213,6 +213,38 @@ static void either_id_or_checksum(void **state)
 	assert_int_equal(verdict(x), 0);
 }
 
+/* Once restored, the program writes to it: by default its contents are for rules only. */
+static void files_to_write_to(void **state)
+{
+	struct fixture *x = *state;
+	const RegFileEntry *out, *same;
+
+	put(x, "file", "0123456789");
+	put(x, "in", "0123456789");
+	out = noted(x, in(x, "file"), O_RDWR);
+	same = noted(x, in(x, "file"), O_RDONLY);
+	assert_false(noted(x, in(x, "in"), O_RDONLY)->may_change);
+	assert_int_equal(fingerprints_finish(x->f, &x->err), 0);
+	assert_true(out->may_change && same->may_change && out->has_checksum);
+	put(x, "file", "012345678!");
+	assert_int_equal(verdict(x), 0);
+	set_policy(x, "file=exact");
+	assert_says(x, "contents have changed");
+	set_policy(x, "file=append-ok");
+	assert_says(x, "contents have changed");
+	x->policies.rules.len = 0;
+	put(x, "file", "0123");
+	assert_says(x, "size is 4, was 10");
+
+	put(x, "file", "0123456789");
+	x->opts.identify = FILE_BY_CHECKSUM;
+	begin(x);
+	assert_false(noted(x, in(x, "file"), O_RDWR)->may_change);
+	assert_int_equal(fingerprints_finish(x->f, &x->err), 0);
+	put(x, "file", "012345678!");
+	assert_says(x, "contents have changed");
+}
+
 static void logs(void **state)
 {
 	struct fixture *x = *state;
@@ -316,7 +348,7 @@ static void many(void **state)
 		snprintf(name, sizeof(name), "file%d", i);
 		put(x, name, "text");
 		noted(x, in(x, name), O_RDONLY);
-		noted(x, in(x, name), O_RDWR);
+		noted(x, in(x, name), O_RDONLY | O_NONBLOCK);
 	}
 	assert_int_equal(fingerprints_finish(x->f, &x->err), 0);
 	assert_int_equal(verdict(x), 0);
@@ -386,6 +418,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(every_method, setup, teardown),
 		cmocka_unit_test_setup_teardown(made_up_files_are_left_alone, setup, teardown),
 		cmocka_unit_test_setup_teardown(either_id_or_checksum, setup, teardown),
+		cmocka_unit_test_setup_teardown(files_to_write_to, setup, teardown),
 		cmocka_unit_test_setup_teardown(logs, setup, teardown),
 		cmocka_unit_test_setup_teardown(cutting_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(never_another_file, setup, teardown),

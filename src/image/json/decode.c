@@ -190,6 +190,7 @@ static void decoder_init(struct decoder *d, const struct json_job *job)
 	d->in.progress = job->progress;
 	d->in.progress_arg = job->progress_arg;
 	json_text_init(&d->t, job->out_fd, job->pretty);
+	d->t.big_as_text = job->big_as_text;
 	d->keep = arena_new();
 	d->shows.a = d->keep;
 }

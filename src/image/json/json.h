@@ -19,6 +19,7 @@ struct json_job {
 	const char *name;	 /* of the input, for messages; its last part tells raw images */
 	bool pretty;		 /* decode: indented, with words for numbers */
 	bool sizes_only;	 /* decode: no payload, just its size */
+	bool big_as_text;	 /* decode: numbers above 2^63 - 1 as strings */
 	bool newline;		 /* decode: end the text with one */
 	bool no_raw;		 /* decode: a file without a magic is refused */
 	json_progress *progress; /* or NULL */

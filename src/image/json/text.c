@@ -141,8 +141,10 @@ void json_raw(struct json_text *t, const char *raw, size_t len)
 
 void json_u64(struct json_text *t, uint64_t value)
 {
+	bool quoted = t->big_as_text && value > INT64_MAX;
+
 	separate(t);
-	putf(t, "%" PRIu64, value);
+	putf(t, quoted ? "\"%" PRIu64 "\"" : "%" PRIu64, value);
 }
 
 void json_i64(struct json_text *t, int64_t value)

@@ -27,6 +27,7 @@
 struct json_text {
 	int fd; /* -1: into memory, all of it */
 	bool pretty;
+	bool big_as_text; /* numbers above 2^63 - 1 as strings, for readers that have none */
 	unsigned int depth;
 	bool first; /* nothing was written yet on this level */
 	bool keyed; /* a key was written, its value comes next */

@@ -33,6 +33,7 @@ WAIT_ALL = 0x40000000  # __WALL: whatever the exit signal
 STEPWISE = ("pre-dump", "pre-dump-dedup", "incremental", "incremental-dedup", "compat")
 PAUSE = float(os.environ.get("BEHAVE_PAUSE", "0.05"))  # seconds, between two steps
 STAY = float(os.environ.get("BEHAVE_STAY", "0.05"))  # seconds, of a program that isn't frozen
+LOOK_AT_IMAGES = os.environ.get("BEHAVE_IMAGES") == "1"
 SKIPPED = 77
 TAKEN = re.compile(r"pids? .*taken|already in use|File exists")
 libc = ctypes.CDLL(None, use_errno=True)
@@ -246,7 +247,19 @@ class Test:
                               "stats-dump")):
             if not os.path.exists(os.path.join(self.images(), name)):
                 raise Failure(f"torpor {verb}: no {name}")
+        if LOOK_AT_IMAGES:
+            self.check_images()
         return None
+
+    def check_images(self):
+        """Nothing is wrong with them, and as JSON and back they are the same."""
+        recode = os.path.join(os.path.dirname(self.spec["torpor"]), "tests", "lib", "recode")
+        for command in ([recode, self.images()],
+                        [self.spec["torpor"], "image", "check", self.images()]):
+            done = subprocess.run(command, capture_output=True, text=True, errors="replace",
+                                  timeout=self.limit, check=False)
+            if done.returncode != 0:
+                raise Failure(f"{' '.join(command)}:\n{done.stdout[-2000:]}{done.stderr[-500:]}")
 
     def dump_level(self, *words, **kwargs):
         """The next level of a chain, on top of the last one."""

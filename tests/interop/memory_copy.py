@@ -14,7 +14,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "lib"))
-from freeze import expect, read, run, wait_for, Skip  # noqa: E402
+from freeze import expect, has_zero_page, read, run, wait_for, Skip  # noqa: E402
 
 PAGE = 4096
 
@@ -50,6 +50,8 @@ def test(t):
         expect(size == (own + shared) * PAGE,
                f"{own} + {shared} pages counted, {size / PAGE} in the files")
         expect(own > 8192, "where is the memory?")
+    if not has_zero_page():
+        return  # looking at untouched memory makes pages of it there, which are then dumped
     # Twice from the same originals: freezing and dumping leaves no trace in them.
     program = start(t)
     drill(t, program, t.path("first"), "--keep")

@@ -7,6 +7,7 @@
 #include "base/auto.h"
 #include "image/inventory.h"
 #include "image/pages.h"
+#include "image/vma_status.h"
 #include "inspect/checkpoint.h"
 #include "inspect/space.h"
 
@@ -22,7 +23,7 @@
 
 #define PAGE UINT64_C(4096)
 #define PID  7
-#define ANON (ST_REGULAR | ST_ANON_PRIVATE)
+#define ANON (VMA_AREA_REGULAR | VMA_ANON_PRIVATE)
 
 #define assert_ok(expr)                                                                            \
 	do {                                                                                       \
@@ -255,8 +256,8 @@ static void test_absurd_mappings(void **state)
 	expect_refused(VMAS({16, 4, ANON}, {2, 4, ANON}), "not behind the mapping before");
 	expect_refused(VMAS({16, UINT64_MAX / PAGE - 32, ANON}), "beyond any address space");
 	expect_refused(VMAS({16, UINT64_MAX / PAGE, ANON}), "not a range of pages");
-	expect_refused(VMAS({16, 4, ST_REGULAR | ST_FILE_PRIVATE}), "isn't in files.img");
-	expect_refused(VMAS({16, 4, ST_REGULAR | ST_FILE_SHARED | ST_MEMFD}), "isn't in files.img");
+	expect_refused(VMAS({16, 4, VMA_AREA_REGULAR | VMA_FILE_PRIVATE}), "isn't in files.img");
+	expect_refused(VMAS({16, 4, VMA_AREA_REGULAR | VMA_FILE_SHARED | VMA_AREA_MEMFD}), "isn't in files.img");
 }
 
 /* ------------------------------------------------------------- many mappings */

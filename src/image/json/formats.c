@@ -18,6 +18,7 @@
 #include "image/schema/fh.pb-c.h"
 #include "image/schema/fifo.pb-c.h"
 #include "image/schema/file-lock.pb-c.h"
+#include "image/schema/file-policy.pb-c.h"
 #include "image/schema/fs.pb-c.h"
 #include "image/schema/fsnotify.pb-c.h"
 #include "image/schema/ghost-file.pb-c.h"
@@ -135,6 +136,10 @@ static const struct format formats[] = {
 	PLAIN("SIGNAL", 0x59255647, siginfo_entry),
 	PLAIN("BINFMT_MISC", 0x67343323, binfmt_misc_entry),
 	PLAIN("PIDFD", 0x54435556, pidfd_entry),
+	/* torpor's own: docs/images.md */
+	{"MAPPED_FILE", 0x4d415046, &ghost_file_entry__descriptor, &ghost_chunk_entry__descriptor,
+	 PAYLOAD_GHOST, HEAD_COMMON},
+	PLAIN("FILE_POLICY", 0x504f4c49, file_policy_entry),
 	{"INTEGRITY", 0x534d5553, &integrity_entry__descriptor, NULL, PAYLOAD_INTEGRITY, HEAD_COMMON},
 };
 /* clang-format on */

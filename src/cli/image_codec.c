@@ -2,75 +2,15 @@
 /* torpor image decode, encode, show, info. */
 #include "cli/codec.h"
 #include "cli/image.h"
+#include "cli/output_file.h"
 
 #include "base/auto.h"
 
 #include <fcntl.h>
 #include <getopt.h>
 #include <string.h>
-#include <sys/stat.h>
 
 /* ------------------------------------------------------------------ files */
-
-/* Where the bytes go, until all is well. */
-struct target_file {
-	int fd;
-	const char *path;
-	char *temporary; /* NULL: `path` itself, a device or a pipe, or stdout */
-};
-
-static bool is_special(const char *path)
-{
-	struct stat st;
-
-	return stat(path, &st) == 0 && !S_ISREG(st.st_mode);
-}
-
-static int target_open(struct target_file *t, const char *path)
-{
-	*t = (struct target_file){.fd = STDOUT_FILENO, .path = path};
-	if (!path)
-		return 0;
-	if (is_special(path)) {
-		t->fd = open(path, O_WRONLY | O_CLOEXEC);
-		return t->fd < 0 ? -errno : 0;
-	}
-	if (asprintf(&t->temporary, "%s.XXXXXX", path) < 0)
-		return -ENOMEM;
-	t->fd = mkostemp(t->temporary, O_CLOEXEC);
-	if (t->fd >= 0)
-		return 0;
-	free(t->temporary);
-	t->temporary = NULL;
-	return -errno;
-}
-
-/* With the mode of what it replaces, or that of a new file. */
-static mode_t final_mode(const char *path)
-{
-	mode_t mask = umask(0);
-	struct stat st;
-
-	umask(mask);
-	return stat(path, &st) == 0 ? st.st_mode & 07777 : 0666 & ~mask;
-}
-
-static int target_close(struct target_file *t, bool good)
-{
-	int r = 0;
-
-	if (t->temporary) {
-		if (good &&
-		    (fchmod(t->fd, final_mode(t->path)) < 0 || rename(t->temporary, t->path) < 0))
-			r = -errno;
-		if (!good || r < 0)
-			unlink(t->temporary);
-	}
-	if (t->path && close(t->fd) < 0 && r == 0)
-		r = -errno;
-	free(t->temporary);
-	return r;
-}
 
 static int source_open(const char *path)
 {
@@ -87,14 +27,14 @@ static const char *name_of(const struct codec_files *f)
 static int run(struct torpor_image *ti, const struct codec_files *f, bool decode,
 	       unsigned int flags, const char **ret_what)
 {
-	struct target_file out;
+	struct output_file out;
 	int in = source_open(f->in), r, closed;
 
 	*ret_what = f->in;
 	if (in < 0)
 		return in;
 	*ret_what = f->out;
-	r = target_open(&out, f->out);
+	r = output_file_open(&out, f->out);
 	if (r < 0) {
 		if (f->in)
 			close(in);
@@ -105,7 +45,7 @@ static int run(struct torpor_image *ti, const struct codec_files *f, bool decode
 		   : torpor_image_encode(ti, in, name_of(f), out.fd);
 	if (f->in)
 		close(in);
-	closed = target_close(&out, r == 0);
+	closed = output_file_close(&out, r == 0, 0);
 	if (r == 0 && closed < 0)
 		*ret_what = f->out;
 	return r < 0 ? r : closed;

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* torpor image core: into a new file beside the old one, which it then replaces. */
-#include "base/auto.h"
 #include "base/parse.h"
 #include "cli/image.h"
+#include "cli/output_file.h"
 
-#include <fcntl.h>
 #include <getopt.h>
+#include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 struct core_words {
 	const char *dir, *output;
@@ -71,48 +70,21 @@ static int write_core(const struct image_command *cmd, struct torpor_image *ti,
 	return r < 0 ? image_failed(cmd, ti) : IMAGE_OK;
 }
 
-static int say(const struct image_command *cmd, const char *what, const char *name)
-{
-	fprintf(stderr, "torpor image %s: error: %s %s: %s\n", cmd->name, what, name,
-		strerror(errno));
-	return IMAGE_FAILED;
-}
-
 /* Memory may hold secrets: the file is its owner's only. */
 static int write_file(const struct image_command *cmd, struct torpor_image *ti,
 		      const struct core_words *w)
 {
-	auto_free char *name = NULL;
-	auto_close int fd = -EBADF;
-	int r;
+	struct output_file out;
+	int status = IMAGE_FAILED, r = output_file_open(&out, w->output);
 
-	if (asprintf(&name, "%s.XXXXXX", w->output) < 0)
-		return say(cmd, "create", w->output);
-	fd = mkostemp(name, O_CLOEXEC);
-	if (fd < 0)
-		return say(cmd, "create", name);
-	r = write_core(cmd, ti, w, fd);
-	if (r == IMAGE_OK && rename(name, w->output) < 0)
-		r = say(cmd, "rename to", w->output);
-	if (r != IMAGE_OK)
-		unlink(name);
-	return r;
-}
-
-/* A pipe or a device is written to, never replaced. */
-static bool is_special(const char *name)
-{
-	struct stat st;
-
-	return stat(name, &st) == 0 && !S_ISREG(st.st_mode);
-}
-
-static int write_special(const struct image_command *cmd, struct torpor_image *ti,
-			 const struct core_words *w)
-{
-	auto_close int fd = open(w->output, O_WRONLY | O_CLOEXEC);
-
-	return fd < 0 ? say(cmd, "open", w->output) : write_core(cmd, ti, w, fd);
+	if (r == 0) {
+		status = write_core(cmd, ti, w, out.fd);
+		r = output_file_close(&out, status == IMAGE_OK, 0600);
+	}
+	if (r == 0)
+		return status;
+	fprintf(stderr, "torpor image %s: error: %s: %s\n", cmd->name, w->output, strerror(-r));
+	return IMAGE_FAILED;
 }
 
 int image_core(const struct image_command *cmd, int argc, char **argv)
@@ -124,12 +96,7 @@ int image_core(const struct image_command *cmd, int argc, char **argv)
 	if (r != IMAGE_OK)
 		return r;
 	ti = image_context();
-	if (strcmp(w.output, "-") == 0)
-		r = write_core(cmd, ti, &w, STDOUT_FILENO);
-	else if (is_special(w.output))
-		r = write_special(cmd, ti, &w);
-	else
-		r = write_file(cmd, ti, &w);
+	r = write_file(cmd, ti, &w);
 	torpor_image_free(ti);
 	return r;
 }

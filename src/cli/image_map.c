@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* torpor image map: the picture goes into a new file beside the old one, which it then replaces. */
-#include "base/auto.h"
 #include "base/parse.h"
 #include "base/vec.h"
 #include "cli/image.h"
+#include "cli/output_file.h"
 
-#include <fcntl.h>
 #include <getopt.h>
+#include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 struct map_words {
 	const char *dir, *output;
@@ -87,13 +86,6 @@ static int parse_words(const struct image_command *cmd, int argc, char **argv, s
 	return IMAGE_OK;
 }
 
-static int say(const struct image_command *cmd, const char *what, const char *name, int error)
-{
-	fprintf(stderr, "torpor image %s: error: %s %s: %s\n", cmd->name, what, name,
-		strerror(error));
-	return IMAGE_FAILED;
-}
-
 static int draw(const struct image_command *cmd, struct torpor_image *ti,
 		struct torpor_checkpoint *cp, const struct map_words *w, int fd)
 {
@@ -113,41 +105,17 @@ static int draw(const struct image_command *cmd, struct torpor_image *ti,
 static int draw_to_file(const struct image_command *cmd, struct torpor_image *ti,
 			struct torpor_checkpoint *cp, const struct map_words *w)
 {
-	auto_free char *name = NULL;
-	auto_close int fd = -EBADF;
-	mode_t mask = umask(0);
-	int r;
+	struct output_file out;
+	int drawn = 0, r = output_file_open(&out, w->output);
 
-	umask(mask);
-	if (asprintf(&name, "%s.XXXXXX", w->output) < 0)
-		return say(cmd, "create", w->output, ENOMEM);
-	fd = mkostemp(name, O_CLOEXEC);
-	if (fd < 0)
-		return say(cmd, "create", name, errno);
-	r = draw(cmd, ti, cp, w, fd);
-	if (r >= 0 && (fchmod(fd, 0666 & ~mask) < 0 || rename(name, w->output) < 0))
-		r = -say(cmd, "write", w->output, errno);
-	if (r < 0)
-		unlink(name);
-	return r == 0 ? IMAGE_OK : IMAGE_FAILED;
-}
-
-/* A pipe or a device is written to, never replaced. */
-static bool is_special(const char *name)
-{
-	struct stat st;
-
-	return stat(name, &st) == 0 && !S_ISREG(st.st_mode);
-}
-
-static int draw_to_special(const struct image_command *cmd, struct torpor_image *ti,
-			   struct torpor_checkpoint *cp, const struct map_words *w)
-{
-	auto_close int fd = open(w->output, O_WRONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		return say(cmd, "open", w->output, errno);
-	return draw(cmd, ti, cp, w, fd) == 0 ? IMAGE_OK : IMAGE_FAILED;
+	if (r == 0) {
+		drawn = draw(cmd, ti, cp, w, out.fd);
+		r = output_file_close(&out, drawn >= 0, 0);
+	}
+	if (r == 0)
+		return drawn == 0 ? IMAGE_OK : IMAGE_FAILED;
+	fprintf(stderr, "torpor image %s: error: %s: %s\n", cmd->name, w->output, strerror(-r));
+	return IMAGE_FAILED;
 }
 
 static int run(const struct image_command *cmd, struct torpor_image *ti, const struct map_words *w)
@@ -157,12 +125,7 @@ static int run(const struct image_command *cmd, struct torpor_image *ti, const s
 
 	if (torpor_checkpoint_open(ti, w->dir, &cp) < 0)
 		return image_failed(cmd, ti);
-	if (strcmp(w->output, "-") == 0)
-		r = draw(cmd, ti, cp, w, STDOUT_FILENO) == 0 ? IMAGE_OK : IMAGE_FAILED;
-	else if (is_special(w->output))
-		r = draw_to_special(cmd, ti, cp, w);
-	else
-		r = draw_to_file(cmd, ti, cp, w);
+	r = draw_to_file(cmd, ti, cp, w);
 	torpor_checkpoint_close(cp);
 	return r;
 }

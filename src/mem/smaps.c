@@ -94,6 +94,17 @@ static bool is_header(const char *line)
 	return (*line >= '0' && *line <= '9') || (*line >= 'a' && *line <= 'f');
 }
 
+/* A power of two, from a page up; in KiB. */
+static bool parse_page_size(const char *p, uint32_t *kib)
+{
+	uint64_t n;
+
+	if (!scan_u64(&p, 10, &n) || n < 4 || n > UINT32_MAX || (n & (n - 1)))
+		return false;
+	*kib = (uint32_t)n;
+	return true;
+}
+
 int smaps_parse(char *text, smaps_vec *ret, struct err *err)
 {
 	for (char *line = text, *next; line && *line; line = next) {
@@ -110,8 +121,9 @@ int smaps_parse(char *text, smaps_vec *ret, struct err *err)
 			return err_input(err, "smaps: '%s' before the first mapping", line);
 		} else if ((rest = str_after(line, "VmFlags:"))) {
 			ret->data[ret->len - 1].flags = parse_vmflags(rest);
-		} else if ((rest = str_after(line, "KernelPageSize:")) && scan_u64(&rest, 10, &n)) {
-			ret->data[ret->len - 1].page_kib = (uint32_t)n;
+		} else if ((rest = str_after(line, "KernelPageSize:"))) {
+			if (!parse_page_size(rest, &ret->data[ret->len - 1].page_kib))
+				return err_input(err, "smaps: can't read line '%s'", line);
 		} else if ((rest = str_after(line, "ProtectionKey:")) && scan_u64(&rest, 10, &n)) {
 			ret->data[ret->len - 1].pkey = (uint32_t)n;
 		}

@@ -188,6 +188,9 @@ static void test_junk(void **state)
 		"11000-10000 rw-p 00000000 00:00 0\n",
 		"10000-11000 rw-q 00000000 00:00 0\n",
 		"10000-11000 rw-p 00000000 0000 0\n",
+		"10000-11000 rw-p 00000000 00:00 0\nKernelPageSize: 0 kB\n",
+		"10000-11000 rw-p 00000000 00:00 0\nKernelPageSize: 12 kB\n",
+		"10000-11000 rw-p 00000000 00:00 0\nKernelPageSize: 4294967296 kB\n",
 	};
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {

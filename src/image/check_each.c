@@ -27,6 +27,7 @@ struct each {
 	const struct img_dir *dir; /* without checksums */
 	VEC(struct file) files;
 	struct map told; /* hashes of texts */
+	size_t nproblems;
 	image_problem_fn *fn;
 	void *arg;
 };
@@ -51,6 +52,7 @@ static void tell(void *arg, const struct err *problem)
 	if (map_get(&e->told, hash) != MAP_NONE)
 		return;
 	map_put(&e->told, hash, 1);
+	e->nproblems++;
 	e->fn(e->arg, problem);
 }
 
@@ -175,22 +177,40 @@ static void check_references(struct each *e, struct arena *a)
 	check_done(&c);
 }
 
-static void compare_pages(struct each *e, const struct img_dir *dir)
+static void compare_led_pages(struct each *e, struct page_store *store)
 {
-	struct page_store *store = NULL;
-	struct err err = ERR_INIT;
-
-	if (faccessat(dir->fd, "inventory.img", F_OK, 0) < 0)
-		return; /* told, and no level without one can be opened */
-	if (page_store_open(dir, &store, &err) < 0) {
-		tell_and_forget(e, &err);
-		return;
-	}
 	/* Level 0 was looked at. */
 	for (size_t i = 1; i < page_store_depth(store); i++)
 		img_sums_each_wrong(page_store_dir(store, i), tell, e);
 	follow_pages(e, store);
 	page_store_each_wrong(store, tell, e);
+}
+
+static void compare_loose_pages(struct each *e, const struct img_dir *dir, struct page_store *store)
+{
+	vec_foreach (f, &e->files) {
+		const char *p = str_after(f->name, "pages-");
+		uint64_t id;
+
+		if (p && scan_u64(&p, 10, &id) && id <= UINT32_MAX)
+			check_loose_pages(dir, store, (uint32_t)id, f->name, tell, e);
+	}
+}
+
+static void compare_pages(struct each *e, const struct img_dir *dir)
+{
+	struct page_store *store = NULL;
+	struct err err = ERR_INIT;
+
+	/* Without inventory (told already) no level can be opened. */
+	if (faccessat(dir->fd, "inventory.img", F_OK, 0) == 0) {
+		if (page_store_open(dir, &store, &err) < 0)
+			tell_and_forget(e, &err);
+		else
+			compare_led_pages(e, store);
+	}
+	if (e->nproblems)
+		compare_loose_pages(e, dir, store);
 	page_store_close(store);
 }
 

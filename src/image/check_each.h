@@ -17,3 +17,9 @@ void img_sums_each_wrong(const struct img_dir *dir, image_problem_fn *fn, void *
 void page_store_each_wrong(struct page_store *s, image_problem_fn *fn, void *arg);
 /* The directory of a level, for what is done with all of them. */
 const struct img_dir *page_store_dir(const struct page_store *s, size_t level);
+/*
+ * Compares the pages of this pages file that no pagemap in `store` (may be NULL) led to: for a
+ * directory in which something is wrong already.
+ */
+void check_loose_pages(const struct img_dir *dir, struct page_store *store, uint32_t pages_id,
+		       const char *name, image_problem_fn *fn, void *arg);

@@ -23,6 +23,7 @@
 #include <sys/stat.h>
 
 #define BUF_LEN (64u * 1024)
+#define INVENTORY_MAX (64u << 10)
 
 struct img_sums {
 	pthread_mutex_t lock; /* of the list, for writers */
@@ -232,20 +233,49 @@ static bool is_as_listed(const struct img_dir *dir, const struct img_sum *sum)
 	       (!sum->has_crc || (img_sums_of_fd(fd, sum->size, &crc) == 0 && crc == sum->crc));
 }
 
-/*
- * The list names another run than the inventory. Either these are the images of somebody who
- * doesn't know of the list, in a directory that we once used. Or they are ours, and it is the
- * inventory that has changed: then all others are as they were.
- */
-static int disown_list(const struct img_dir *dir, struct err *err)
+/* Would the inventory be the listed one if it had the list's run id, wherever that stands in it? */
+static bool only_run_id_differs(const struct img_dir *dir, const struct img_sum *inventory,
+				const char *run_id)
 {
-	struct img_sums *s = dir->sums;
-	const struct img_sum *inventory = img_sums_find(s, "inventory.img");
+	auto_free char *bytes = NULL, *changed = NULL;
+	size_t size, len = strlen(run_id);
+
+	if (io_read_file(dir->fd, inventory->name, &bytes, &size) < 0 || size != inventory->size ||
+	    size > INVENTORY_MAX)
+		return false;
+	changed = xcalloc(1, size);
+	for (size_t at = 0; at + len <= size; at++) {
+		memcpy(changed, bytes, size);
+		memcpy(changed + at, run_id, len);
+		if (crc32c(0, changed, size) == inventory->crc)
+			return true;
+	}
+	return false;
+}
+
+/* Just the inventory isn't as it is listed. */
+static bool all_others_are_as_listed(const struct img_dir *dir, const struct img_sum *inventory)
+{
+	const struct img_sums *s = dir->sums;
 	size_t alike = 0;
 
 	for (size_t i = 0; i < s->list.len; i++)
 		alike += is_as_listed(dir, &s->list.data[i]);
-	if (alike && alike + 1 == s->list.len && inventory && !is_as_listed(dir, inventory)) {
+	return alike && alike + 1 == s->list.len && !is_as_listed(dir, inventory);
+}
+
+/*
+ * The list names another run than the inventory. Either these are the images of somebody who
+ * doesn't know of the list, in a directory that we once used. Or they are ours, and it is the
+ * inventory that has changed.
+ */
+static int disown_list(const struct img_dir *dir, const char *run_id, struct err *err)
+{
+	struct img_sums *s = dir->sums;
+	const struct img_sum *inventory = img_sums_find(s, "inventory.img");
+
+	if (inventory && (only_run_id_differs(dir, inventory, run_id) ||
+			  all_others_are_as_listed(dir, inventory))) {
 		err_input(err, "inventory.img: has changed since it was dumped");
 		return err_hint(err, "copy the images again, whole, or take another dump; "
 				     "--no-verify restores without comparing checksums");
@@ -272,10 +302,11 @@ static int read_sums(const struct img_dir *dir, struct arena *a, struct err *err
 
 	if (got <= 0)
 		return got;
-	TRY(read_inventory(dir, a, &inventory, err));
+	/* First: who lists all problems goes on with the list, whatever the inventory is like. */
 	TRY(take_list(dir->sums, e, err));
+	TRY(read_inventory(dir, a, &inventory, err));
 	if (inventory && strcmp(e->run_id, run_id_of(inventory)) != 0)
-		return disown_list(dir, err);
+		return disown_list(dir, e->run_id, err);
 	return 0;
 }
 

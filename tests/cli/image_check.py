@@ -113,6 +113,18 @@ def random_bits(copy, chance):
         copy.must_be_named({name: flip(at, bit)}, f"{name}, byte {at}, bit {bit}")
 
 
+def together(copy, chance):
+    """Damage in one file doesn't hide that in another: whatever leads to the pages, even."""
+    leading = [n for n in copy.names if n.startswith(("pagemap-", "pstree", "inventory", "mm-"))]
+    for name in leading:
+        size = os.path.getsize(os.path.join(copy.images, name))
+        for damage in (cut(chance.randrange(size)), flip(chance.randrange(size), 0)):
+            pages = [n for n in copy.names if n.startswith("pages-")]
+            changes = {n: flip(chance.randrange(os.path.getsize(os.path.join(copy.images, n))), 3)
+                       for n in pages}
+            copy.must_be_named({name: damage, **changes}, f"{name} and all pages")
+
+
 def several(copy):
     """All are listed, and none of the others is."""
     names = [next(n for n in copy.names if n.startswith(kind))
@@ -190,6 +202,7 @@ def test(t):
     copy = Copy(t, images)
     each_image(copy, chance)
     random_bits(copy, chance)
+    together(copy, chance)
     several(copy)
     no_verify(t, copy)
     parent(t, images)

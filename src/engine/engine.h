@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The verbs. Each is a recipe in its own file (dump.c, restore.c, dedup.c, check_tree.c) and returns 0 or
- * a negative errno with err set; the caller prints the error, once.
+ * The verbs. Each is a recipe in its own file (dump.c, restore.c, dedup.c, check_tree.c) and
+ * returns 0 or a negative errno with err set; the caller prints the error, once.
  */
 #pragma once
 

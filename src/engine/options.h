@@ -8,7 +8,7 @@
  */
 #pragma once
 
-#include "file/checksum.h"
+#include "image/checksum.h"
 
 #include <stdbool.h>
 #include <stddef.h>

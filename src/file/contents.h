@@ -10,7 +10,7 @@
 
 #include "base/arena.h"
 #include "image/buildid.h"
-#include "file/checksum.h"
+#include "image/checksum.h"
 
 #include <sys/stat.h>
 

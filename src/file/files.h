@@ -8,7 +8,7 @@
  */
 #pragma once
 
-#include "file/checksum.h"
+#include "image/checksum.h"
 #include "image/image.h"
 #include "mem/dump.h"
 #include "mem/vma.h"

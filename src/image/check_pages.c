@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Pages that no pagemap leads to: where a pagemap, or the process tree, is damaged, it can't be told
- * which pages it would have led to, and some of these may be damaged as well.
+ * Pages that no pagemap leads to: where a pagemap, or the process tree, is damaged, it can't be
+ * told which pages it would have led to, and some of these may be damaged as well.
  */
 #include "base/auto.h"
 #include "base/io.h"

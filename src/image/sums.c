@@ -22,7 +22,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define BUF_LEN (64u * 1024)
+#define BUF_LEN	      (64u * 1024)
 #define INVENTORY_MAX (64u << 10)
 
 struct img_sums {

@@ -7,7 +7,8 @@
  * beyond p_filesz) from the file that NT_FILE names. So it does with pages of files here: they are
  * left out unless asked for; but the first page of a file, which tells debuggers which build it is,
  * and what lies between changed pages of a private mapping, are put in if the file is at hand. If
- * it isn't, the mapping is cut into several segments, as it is around large holes.
+ * it isn't, the mapping is cut into several segments, as it is around large holes. Files that the
+ * images have a copy of are put in whole: nobody else may have them any more.
  */
 #include "base/auto.h"
 #include "base/io.h"
@@ -111,6 +112,19 @@ static bool has_private_pages(const struct space *s, const struct area *a)
 	return i < s->pages->n && s->pages->pieces[i].vaddr < a->end;
 }
 
+/* A debugger couldn't read elsewhere what nobody but the images has. */
+static uint64_t file_content_of(const struct writer *w, const struct extent *x)
+{
+	const char *why;
+	const struct file_source *f = space_file(w->s, x->area, /* local= */ true, &why);
+
+	if (!f)
+		return 0;
+	if (w->full || f->in_images || (x->len < HOLE_MAX && has_private_pages(w->s, x->area)))
+		return x->len;
+	return starts_like_elf(w->s, x) ? SPACE_PAGE : 0;
+}
+
 /* How many bytes of it, from the start, go into the file. */
 static uint64_t content_of(const struct writer *w, const struct extent *x)
 {
@@ -124,11 +138,7 @@ static uint64_t content_of(const struct writer *w, const struct extent *x)
 	case EXTENT_NONE:
 		return 0;
 	case EXTENT_FILE:
-		if (!space_has(w->s, x, /* files= */ true))
-			return 0;
-		if (w->full || (x->len < HOLE_MAX && has_private_pages(w->s, a)))
-			return x->len;
-		return starts_like_elf(w->s, x) ? SPACE_PAGE : 0;
+		return file_content_of(w, x);
 	}
 	return 0;
 }

@@ -9,6 +9,7 @@
 #pragma once
 
 #include "image/schema/regfile.pb-c.h"
+#include "image/schema/remap-file-path.pb-c.h"
 #include "image/vma_status.h"
 #include "inspect/checkpoint.h"
 
@@ -36,7 +37,7 @@ struct area {
 	const char *object_name;       /* a memfd's; "" if it has none */
 };
 
-struct local_file;
+struct file_source;
 struct space {
 	struct torpor_checkpoint *cp;
 	uint32_t pid;
@@ -44,10 +45,13 @@ struct space {
 	struct arena *a;
 	struct area *areas; /* ascending, no overlap */
 	size_t n;
-	const struct page_map *pages; /* of pagemap-PID.img */
-	VEC(struct local_file) files; /* space_file.c */
-	struct map file_by_id;	      /* to places in `files` */
-	struct map ghosts;	      /* ids of files that had no name; of remap-fpath.img */
+	const struct page_map *pages;  /* of pagemap-PID.img */
+	VEC(struct file_source) files; /* space_file.c */
+	struct map file_by_id;	       /* to places in `files` */
+	/* remap-fpath.img: files that had no name any more, or another one. */
+	VEC(const RemapFilePathEntry *) remaps;
+	struct map remap_by_id; /* ids of files to places in `remaps` */
+	bool remaps_loaded;
 };
 
 /*
@@ -68,7 +72,7 @@ const char *space_name(const struct area *a);
 enum extent_source {
 	EXTENT_IMAGE, /* at `src` */
 	EXTENT_ZERO,  /* never written to */
-	EXTENT_FILE,  /* area->reg at `file_off` */
+	EXTENT_FILE,  /* area->reg at `file_off`: of this machine, or a copy in the images */
 	EXTENT_NONE,  /* behind a file's end, or the kernel's own */
 };
 
@@ -98,17 +102,31 @@ int space_unmapped(const struct space *s, uint64_t addr, struct err *err);
 
 /* ------------------------------------------------------- files (space_file.c) */
 
-struct local_file {
-	int fd;		 /* -EBADF: not to be used */
+struct file_piece {
+	uint64_t off, len; /* in the file */
+	uint64_t at;	   /* in what is open */
+};
+
+/* Where the bytes of a mapped file are. */
+struct file_source {
+	int fd;		 /* -EBADF: not to be had */
 	const char *why; /* in that case */
+	bool in_images;	 /* it is a copy */
+	uint64_t size;
+	VEC(struct file_piece) pieces; /* ascending; what is in none is zero */
 };
 
 /*
- * The file of an area on this machine: a descriptor that stays the space's, if it is the one that
- * was mapped as far as its record tells (size, build id). Else -EBADF, and the reason.
+ * The file of an area: the copy that the images have; with `local`, else the file of this machine,
+ * if it is the one that was mapped as far as its record tells (size, build id, checksum). It stays
+ * the space's. NULL, and the reason, if there is neither.
  */
-int space_file(struct space *s, const struct area *a, const char **ret_why);
+const struct file_source *space_file(struct space *s, const struct area *a, bool local,
+				     const char **ret_why);
 /* What of it is behind its end is zero, as in a mapping. */
 MUST_USE int space_file_read(struct space *s, const struct area *a, void *buf, uint64_t len,
 			     uint64_t off, struct err *err);
 void space_files_close(struct space *s);
+/* A copy in the images (space_copy.c): *ret is to be closed and freed by the caller. */
+MUST_USE int space_copy_open(struct space *s, enum img_kind kind, uint32_t id,
+			     struct file_source *ret, struct err *err);

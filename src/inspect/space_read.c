@@ -33,10 +33,9 @@ int space_unmapped(const struct space *s, uint64_t addr, struct err *err)
 
 static int not_here(struct space *s, const struct extent *x, bool files, struct err *err)
 {
-	const char *why = "files aren't looked at (--no-files)";
+	const char *why;
 
-	if (files)
-		space_file(s, x->area, &why);
+	(void)space_file(s, x->area, files, &why);
 	return err_input(err, "process %u: %#" PRIx64 ": not in the images: %s+0x%" PRIx64 ": %s",
 			 s->pid, x->start, x->area->reg->name, x->file_off, why);
 }
@@ -54,7 +53,7 @@ bool space_has(struct space *s, const struct extent *x, bool files)
 	const char *why;
 
 	if (x->from == EXTENT_FILE)
-		return files && space_file(s, x->area, &why) >= 0;
+		return space_file(s, x->area, files, &why);
 	return x->from != EXTENT_NONE;
 }
 

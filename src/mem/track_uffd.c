@@ -109,7 +109,7 @@ static int check_registered(int pagemap, uint64_t start, uint64_t end)
 /* 1 if the page was written since it was protected, 0 if not; protects it. */
 static int look_at(int pagemap, const volatile char *p)
 {
-	struct page_region found;
+	struct page_region found = {0}; /* for checkers, which don't know what the ioctl fills */
 	struct pm_scan_arg arg = {
 		.size = sizeof(arg),
 		.flags = PM_SCAN_WP_MATCHING | PM_SCAN_CHECK_WPASYNC,

@@ -6,6 +6,7 @@ the end of a chain, for a child that shares pages with its parent, and for pytho
 
 import os
 import re
+import shutil
 import signal
 import struct
 import subprocess
@@ -295,6 +296,22 @@ def c_program(t):
                     f"{directory}, the child")
     shape(t, full, p.pid, image_core(t, full, p.pid, "core"))
     refused(t, full, p.pid, zombie)
+    deleted_program(t, program)
+
+
+def deleted_program(t, program):
+    """Its code is nowhere but in the images, and is then in the core file."""
+    gone = shutil.copy(program, t.path("gone"))
+    p = start(t, gone)
+    os.unlink(gone)
+    settled(p.pid)
+    live = look(program, "-p", str(p.pid))
+    code = next(line.split()[0] for line in read(f"/proc/{p.pid}/maps").splitlines()
+                if "gone" in line and "x" in line.split()[1])
+    core = image_core(t, dump(t, p, "deleted"), p.pid, "core.deleted")
+    expect_same(live, look(program, core), "a deleted program")
+    expect([s for s in segments(core) if s[1] == int(code.split("-")[0], 16) and s[2] == s[3]],
+           f"the code at {code} isn't in the core file: {segments(core)}")
 
 
 def segments(core):

@@ -57,6 +57,33 @@ while True:
     signal.pause()
 """
 
+FILES = """
+import ctypes, mmap, os, signal
+PAGE = 4096
+
+def put(path, *parts):
+    with open(path, "wb") as f:
+        for where, text in parts:
+            f.seek(where)
+            f.write(text)
+    return open(path, "rb")
+def view(f, how):
+    f.flush()
+    return mmap.mmap(f.fileno(), 0, flags=how, prot=mmap.PROT_READ)
+
+kept = []
+for name, how in (("gone.bin", mmap.MAP_SHARED), ("sparse.bin", mmap.MAP_PRIVATE),
+                  ("linked.bin", mmap.MAP_PRIVATE), ("here.bin", mmap.MAP_PRIVATE)):
+    f = put(name, (9, name.encode()), (40 * PAGE - 3 if name == "sparse.bin" else PAGE, b"x" * 5000))
+    kept += f, view(f, how)
+os.link("linked.bin", "other.bin")
+for name in ("gone.bin", "sparse.bin", "linked.bin"):
+    os.unlink(name)
+open("ready", "w").close()
+while True:
+    signal.pause()
+"""
+
 
 class Memory:
     """What /proc tells of a process."""
@@ -236,4 +263,36 @@ def image_mem(t):
     expect("pre-dump" in complaint(t, t.path("1"), "--pid", p.pid), "a pre-dump")
 
 
+# ------------------------------------------------------------------------ files
+
+
+def overwrite(path, data):
+    with open(path, "r+b") as f:
+        f.write(data)
+
+
+def files(t):
+    """Deleted files, those with another name, and copies of mapped ones are in the images."""
+    p = t.start(PYTHON, "-c", FILES)
+    wait_for("the program", lambda: os.path.exists(t.path("ready")))
+    wait_for("its rest", lambda: read(f"/proc/{p.pid}/syscall").split()[0] == "34")
+    live = Memory(p.pid)
+    here = next(int(line.split("-")[0], 16) for line in read(f"/proc/{p.pid}/maps").splitlines()
+                if line.endswith("/here.bin"))
+    for name in ("embedded", "plain"):
+        os.mkdir(t.path(name))
+    t.torpor.must("dump", "-t", p.pid, "-D", t.path("embedded"), "-o", "dump.log", "--link-remap",
+                  "--leave-running", "--embed-mapped-files")
+    t.torpor.must("dump", "-t", p.pid, "-D", t.path("plain"), "-o", "dump.log", "--link-remap")
+    compare(t, t.path("plain"), p.pid, live)
+    overwrite(t.path("here.bin"), b"other")
+    compare(t, t.path("embedded"), p.pid, live)
+    text = complaint(t, t.path("plain"), "--pid", p.pid, "--addr", hex(here))
+    expect("here.bin+0x0: the file of this machine has another checksum" in text, text)
+    for words in ((), ("--no-files",)):
+        found = mem(t, t.path("plain"), "--search", "sparse.bin", *words)
+        expect("sparse.bin" in found, f"in a deleted file: {found}")
+
+
 run(image_mem)
+run(files)

@@ -4,10 +4,10 @@
  * needed for descriptors of our own, so no root either.
  */
 #include "base/auto.h"
-#include "image/buildid.h"
 #include "file/kind.h"
 #include "file/reg.h"
 #include "file/remap.h"
+#include "image/buildid.h"
 #include "image/schema/eventfd.pb-c.h"
 #include "image/schema/ghost-file.pb-c.h"
 #include "image/schema/pipe-data.pb-c.h"

@@ -257,7 +257,8 @@ static void test_absurd_mappings(void **state)
 	expect_refused(VMAS({16, UINT64_MAX / PAGE - 32, ANON}), "beyond any address space");
 	expect_refused(VMAS({16, UINT64_MAX / PAGE, ANON}), "not a range of pages");
 	expect_refused(VMAS({16, 4, VMA_AREA_REGULAR | VMA_FILE_PRIVATE}), "isn't in files.img");
-	expect_refused(VMAS({16, 4, VMA_AREA_REGULAR | VMA_FILE_SHARED | VMA_AREA_MEMFD}), "isn't in files.img");
+	expect_refused(VMAS({16, 4, VMA_AREA_REGULAR | VMA_FILE_SHARED | VMA_AREA_MEMFD}),
+		       "isn't in files.img");
 }
 
 /* ------------------------------------------------------------- many mappings */

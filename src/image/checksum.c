@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "file/checksum.h"
+#include "image/checksum.h"
 
 #include "base/auto.h"
 #include "base/crc32c.h"

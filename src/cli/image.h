@@ -21,10 +21,6 @@ struct image_command {
 	int (*run)(const struct image_command *cmd, int argc, char **argv);
 };
 
-int image_check_dir(const struct image_command *cmd, int argc, char **argv);
-int image_diff(const struct image_command *cmd, int argc, char **argv);
-int image_summary(const struct image_command *cmd, int argc, char **argv);
-
 /* "torpor image NAME: error: TEXT; HINT" of the context's last error. Returns IMAGE_FAILED. */
 int image_failed(const struct image_command *cmd, const struct torpor_image *ti);
 /* Wrong words: the reason, and how the command is used. Returns IMAGE_USAGE. */
@@ -35,14 +31,16 @@ struct torpor_image *image_context(void);
 /* Is stdout a terminal that wants colour? (NO_COLOR, TERM=dumb: no.) */
 bool image_colour(void);
 
+/* The commands. */
 int image_decode(const struct image_command *cmd, int argc, char **argv);
 int image_encode(const struct image_command *cmd, int argc, char **argv);
 int image_show(const struct image_command *cmd, int argc, char **argv);
-int image_reseal(const struct image_command *cmd, int argc, char **argv);
-int image_explore(const struct image_command *cmd, int argc, char **argv);
 int image_info(const struct image_command *cmd, int argc, char **argv);
-/* The commands, each in a file of its own. */
-int image_map(const struct image_command *cmd, int argc, char **argv);
-/* The commands. */
-int image_core(const struct image_command *cmd, int argc, char **argv);
+int image_explore(const struct image_command *cmd, int argc, char **argv);
+int image_reseal(const struct image_command *cmd, int argc, char **argv);
+int image_summary(const struct image_command *cmd, int argc, char **argv);
+int image_check_dir(const struct image_command *cmd, int argc, char **argv);
+int image_diff(const struct image_command *cmd, int argc, char **argv);
 int image_mem(const struct image_command *cmd, int argc, char **argv);
+int image_core(const struct image_command *cmd, int argc, char **argv);
+int image_map(const struct image_command *cmd, int argc, char **argv);

@@ -2,32 +2,11 @@
 /* torpor image check: a line per problem, and how many there are. */
 #include "cli/image.h"
 #include "cli/image_text.h"
+#include "cli/image_words.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct words {
-	const char *dir;
-	bool json, no_verify;
-};
-
-static int parse_words(const struct image_command *cmd, int argc, char **argv, struct words *w)
-{
-	for (int i = 1; i < argc; i++) {
-		if (strcmp(argv[i], "--json") == 0)
-			w->json = true;
-		else if (strcmp(argv[i], "--no-verify") == 0)
-			w->no_verify = true;
-		else if (argv[i][0] == '-' && argv[i][1])
-			return image_usage(cmd, "unknown option '%s'", argv[i]);
-		else if (w->dir)
-			return image_usage(cmd, "one directory, not more");
-		else
-			w->dir = argv[i];
-	}
-	return w->dir ? IMAGE_OK : image_usage(cmd, "no directory");
-}
 
 /* The hint is the same for most: it is told once, behind them. */
 static void print_problems(const json_t *problems, const struct style *style)
@@ -62,22 +41,28 @@ static void print_all(const json_t *j)
 
 int image_check_dir(const struct image_command *cmd, int argc, char **argv)
 {
-	struct words w = {0};
+	bool json = false, no_verify = false;
+	const struct image_option options[] = {
+		{"json", 0, IMAGE_FLAG, &json, 0},
+		{"no-verify", 0, IMAGE_FLAG, &no_verify, 0},
+		{0},
+	};
 	struct torpor_image *ti;
+	const char *dir;
 	char *text = NULL;
 	json_t *j;
-	int r = parse_words(cmd, argc, argv, &w);
+	int r = image_words(cmd, argc, argv, options, &dir, 1, 1);
 
 	if (r != IMAGE_OK)
 		return r;
 	ti = image_context();
-	if (torpor_image_check(ti, w.dir, !w.no_verify, &text) < 0) {
+	if (torpor_image_check(ti, dir, !no_verify, &text) < 0) {
 		r = image_failed(cmd, ti);
 		torpor_image_free(ti);
 		return r;
 	}
 	j = json_loads(text, 0, NULL);
-	if (w.json)
+	if (json)
 		puts(text);
 	else
 		print_all(j);

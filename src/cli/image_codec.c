@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* torpor image decode, encode, show, info. */
 #include "cli/codec.h"
-#include "cli/image.h"
+#include "cli/image_words.h"
 #include "cli/output_file.h"
 
 #include "base/auto.h"
 
 #include <fcntl.h>
-#include <getopt.h>
 #include <string.h>
 
 /* ------------------------------------------------------------------ files */
@@ -115,44 +114,28 @@ struct words {
 	unsigned int flags;
 };
 
-/* Options of all four; `allowed` are the letters of those that this command has. -1: complained. */
-static int parse(const struct image_command *cmd, int argc, char **argv, const char *allowed,
-		 struct words *w)
-{
-	static const struct option options[] = {
-		{"in", required_argument, NULL, 'i'},  {"input", required_argument, NULL, 'i'},
-		{"out", required_argument, NULL, 'o'}, {"output", required_argument, NULL, 'o'},
-		{"pretty", no_argument, NULL, 'p'},    {"kind", required_argument, NULL, 'k'},
-		{"nopl", no_argument, NULL, 'n'},      {NULL},
-	};
-	int c;
+/* clang-format off */
+#define INPUT(w)  {"in", 'i', IMAGE_TEXT, &(w).files.in, 0}, \
+		  {"input", 0, IMAGE_TEXT, &(w).files.in, 0}
+#define OUTPUT(w) {"out", 'o', IMAGE_TEXT, &(w).files.out, 0}, \
+		  {"output", 0, IMAGE_TEXT, &(w).files.out, 0}
+#define KIND(w)	  {"kind", 0, IMAGE_TEXT, &(w).files.name, 0}
+#define PRETTY(w) {"pretty", 0, IMAGE_BITS, &(w).flags, TORPOR_IMAGE_PRETTY}
+#define NOPL(w)	  {"nopl", 0, IMAGE_BITS, &(w).flags, TORPOR_IMAGE_SIZES_ONLY}
+/* clang-format on */
 
-	*w = (struct words){.flags = 0};
-	optind = 0;
-	opterr = 0;
-	while ((c = getopt_long(argc, argv, "i:o:", options, NULL)) >= 0) {
-		if (c == '?' || !strchr(allowed, c)) {
-			image_usage(cmd, "'%s': no such option, or without its value",
-				    argv[optind > 0 ? optind - 1 : 0]);
-			return -1;
-		}
-		if (c == 'i')
-			w->files.in = optarg;
-		else if (c == 'o')
-			w->files.out = optarg;
-		else if (c == 'k')
-			w->files.name = optarg;
-		else
-			w->flags |= c == 'p' ? TORPOR_IMAGE_PRETTY : TORPOR_IMAGE_SIZES_ONLY;
-	}
-	/* A file as a bare word is its input. */
-	if (optind < argc && !w->files.in)
-		w->files.in = argv[optind++];
-	if (optind < argc) {
-		image_usage(cmd, "unexpected word '%s'", argv[optind]);
-		return -1;
-	}
-	return 0;
+/* A file as a bare word is the input. */
+static int parse(const struct image_command *cmd, int argc, char **argv,
+		 const struct image_option *options, struct words *w)
+{
+	const char *word = NULL;
+	int r = image_words(cmd, argc, argv, options, &word, 0, 1);
+
+	if (r == IMAGE_OK && word && w->files.in)
+		return image_usage(cmd, "'%s' is a word too many", word);
+	if (word)
+		w->files.in = word;
+	return r;
 }
 
 static int finish(const struct image_command *cmd, struct torpor_image *ti, int r, const char *what)
@@ -171,13 +154,15 @@ static int finish(const struct image_command *cmd, struct torpor_image *ti, int 
 
 int image_decode(const struct image_command *cmd, int argc, char **argv)
 {
+	struct words w = {0};
+	const struct image_option options[] = {INPUT(w),  OUTPUT(w), KIND(w),
+					       PRETTY(w), NOPL(w),   {0}};
+	int r = parse(cmd, argc, argv, options, &w);
 	struct torpor_image *ti;
 	const char *what;
-	struct words w;
-	int r;
 
-	if (parse(cmd, argc, argv, "iopkn", &w) < 0)
-		return IMAGE_USAGE;
+	if (r != IMAGE_OK)
+		return r;
 	ti = image_context();
 	r = codec_decode(ti, &w.files, w.flags, &what);
 	return finish(cmd, ti, r, what);
@@ -185,13 +170,14 @@ int image_decode(const struct image_command *cmd, int argc, char **argv)
 
 int image_encode(const struct image_command *cmd, int argc, char **argv)
 {
+	struct words w = {0};
+	const struct image_option options[] = {INPUT(w), OUTPUT(w), {0}};
+	int r = parse(cmd, argc, argv, options, &w);
 	struct torpor_image *ti;
 	const char *what;
-	struct words w;
-	int r;
 
-	if (parse(cmd, argc, argv, "io", &w) < 0)
-		return IMAGE_USAGE;
+	if (r != IMAGE_OK)
+		return r;
 	ti = image_context();
 	r = codec_encode(ti, &w.files, &what);
 	return finish(cmd, ti, r, what);
@@ -199,13 +185,14 @@ int image_encode(const struct image_command *cmd, int argc, char **argv)
 
 int image_show(const struct image_command *cmd, int argc, char **argv)
 {
+	struct words w = {0};
+	const struct image_option options[] = {INPUT(w), KIND(w), NOPL(w), {0}};
+	int r = parse(cmd, argc, argv, options, &w);
 	struct torpor_image *ti;
 	const char *what;
-	struct words w;
-	int r;
 
-	if (parse(cmd, argc, argv, "ikn", &w) < 0)
-		return IMAGE_USAGE;
+	if (r != IMAGE_OK)
+		return r;
 	ti = image_context();
 	r = codec_decode(ti, &w.files, w.flags | TORPOR_IMAGE_PRETTY, &what);
 	return finish(cmd, ti, r, what);
@@ -213,13 +200,14 @@ int image_show(const struct image_command *cmd, int argc, char **argv)
 
 int image_info(const struct image_command *cmd, int argc, char **argv)
 {
+	struct words w = {0};
+	const struct image_option options[] = {INPUT(w), {0}};
+	int r = parse(cmd, argc, argv, options, &w);
 	struct torpor_image *ti;
 	const char *what;
-	struct words w;
-	int r;
 
-	if (parse(cmd, argc, argv, "i", &w) < 0)
-		return IMAGE_USAGE;
+	if (r != IMAGE_OK)
+		return r;
 	if (!w.files.in)
 		return image_usage(cmd, "name an image file");
 	ti = image_context();
@@ -229,12 +217,15 @@ int image_info(const struct image_command *cmd, int argc, char **argv)
 
 int image_explore(const struct image_command *cmd, int argc, char **argv)
 {
+	const struct image_option options[] = {{0}};
+	const char *words[2]; /* directory, what to show of it */
+	int r = image_words(cmd, argc, argv, options, words, 2, 2);
 	struct torpor_image *ti;
 
-	if (argc != 3)
-		return image_usage(cmd, "name a directory, and what to show of it");
-	if (!codec_is_view(argv[2]))
-		return image_usage(cmd, "'%s' is none of ps, fds, mems, rss", argv[2]);
+	if (r != IMAGE_OK)
+		return r;
+	if (!codec_is_view(words[1]))
+		return image_usage(cmd, "'%s' is none of ps, fds, mems, rss", words[1]);
 	ti = image_context();
-	return finish(cmd, ti, codec_explore(ti, argv[1], argv[2]), NULL);
+	return finish(cmd, ti, codec_explore(ti, words[0], words[1]), NULL);
 }

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* torpor image core: into a new file beside the old one, which it then replaces. */
-#include "base/parse.h"
-#include "cli/image.h"
+#include "cli/image_words.h"
 #include "cli/output_file.h"
 
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -14,48 +12,21 @@ struct core_words {
 	unsigned int flags;
 };
 
-static int take_option(const struct image_command *cmd, int c, struct core_words *w)
-{
-	switch (c) {
-	case 'o':
-		w->output = optarg;
-		return IMAGE_OK;
-	case 'p':
-		if (parse_u32(optarg, 10, &w->pid) < 0 || !w->pid)
-			return image_usage(cmd, "--pid: '%s' isn't a pid", optarg);
-		return IMAGE_OK;
-	case 'f':
-		w->flags |= TORPOR_CORE_FULL;
-		return IMAGE_OK;
-	default:
-		return image_usage(cmd, "wrong option");
-	}
-}
-
 static int parse_words(const struct image_command *cmd, int argc, char **argv, struct core_words *w)
 {
-	static const struct option options[] = {
-		{"output", required_argument, NULL, 'o'},
-		{"pid", required_argument, NULL, 'p'},
-		{"full", no_argument, NULL, 'f'},
-		{NULL},
+	const struct image_option options[] = {
+		{"output", 'o', IMAGE_TEXT, &w->output, 0},
+		{"pid", 'p', IMAGE_NUMBER, &w->pid, 0},
+		{"full", 0, IMAGE_BITS, &w->flags, TORPOR_CORE_FULL},
+		{0},
 	};
-	int c;
+	int r = image_words(cmd, argc, argv, options, &w->dir, 1, 1);
 
-	while ((c = getopt_long(argc, argv, "o:p:", options, NULL)) != -1) {
-		int r = take_option(cmd, c, w);
-
-		if (r != IMAGE_OK)
-			return r;
-	}
-	if (optind + 1 != argc)
-		return image_usage(cmd, "one images directory is needed");
-	if (!w->pid)
+	if (r == IMAGE_OK && !w->pid)
 		return image_usage(cmd, "--pid PID is needed");
-	if (!w->output)
+	if (r == IMAGE_OK && !w->output)
 		return image_usage(cmd, "-o FILE is needed");
-	w->dir = argv[optind];
-	return IMAGE_OK;
+	return r;
 }
 
 static int write_core(const struct image_command *cmd, struct torpor_image *ti,

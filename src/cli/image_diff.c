@@ -2,6 +2,7 @@
 /* torpor image diff: what changed between two checkpoints, like diff: 0 equal, 1 not, 2 trouble. */
 #include "cli/image.h"
 #include "cli/image_text.h"
+#include "cli/image_words.h"
 
 #include "base/auto.h"
 
@@ -247,29 +248,6 @@ static void print_all(const struct view *v)
 
 /* ------------------------------------------------------------------- command */
 
-struct words {
-	const char *dirs[2];
-	size_t ndirs;
-	bool json, all;
-};
-
-static int parse_words(const struct image_command *cmd, int argc, char **argv, struct words *w)
-{
-	for (int i = 1; i < argc; i++) {
-		if (strcmp(argv[i], "--json") == 0)
-			w->json = true;
-		else if (strcmp(argv[i], "--all") == 0)
-			w->all = true;
-		else if (argv[i][0] == '-' && argv[i][1])
-			return image_usage(cmd, "unknown option '%s'", argv[i]);
-		else if (w->ndirs == 2)
-			return image_usage(cmd, "two directories, not more");
-		else
-			w->dirs[w->ndirs++] = argv[i];
-	}
-	return w->ndirs == 2 ? IMAGE_OK : image_usage(cmd, "two directories are needed");
-}
-
 static int status_of(const json_t *j)
 {
 	if (json_array_size(json_object_get(j, "problems")))
@@ -279,23 +257,29 @@ static int status_of(const json_t *j)
 
 int image_diff(const struct image_command *cmd, int argc, char **argv)
 {
-	struct words w = {0};
+	bool json = false, all = false;
+	const struct image_option options[] = {
+		{"json", 0, IMAGE_FLAG, &json, 0},
+		{"all", 0, IMAGE_FLAG, &all, 0},
+		{0},
+	};
 	struct torpor_image *ti;
+	const char *dirs[2];
 	char *text = NULL;
 	struct view v;
-	int r = parse_words(cmd, argc, argv, &w);
+	int r = image_words(cmd, argc, argv, options, dirs, 2, 2);
 
 	if (r != IMAGE_OK)
 		return r;
 	ti = image_context();
-	if (torpor_image_diff(ti, w.dirs[0], w.dirs[1], &text) < 0) {
+	if (torpor_image_diff(ti, dirs[0], dirs[1], &text) < 0) {
 		image_failed(cmd, ti);
 		torpor_image_free(ti);
 		return DIFF_TROUBLE;
 	}
 	v = (struct view){
-		.j = json_loads(text, 0, NULL), .style = image_style(image_colour()), .all = w.all};
-	if (w.json)
+		.j = json_loads(text, 0, NULL), .style = image_style(image_colour()), .all = all};
+	if (json)
 		puts(text);
 	else
 		print_all(&v);

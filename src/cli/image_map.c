@@ -1,18 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* torpor image map: the picture goes into a new file beside the old one, which it then replaces. */
 #include "base/parse.h"
-#include "base/vec.h"
-#include "cli/image.h"
+#include "cli/image_words.h"
 #include "cli/output_file.h"
 
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 
 struct map_words {
 	const char *dir, *output;
-	int format; /* -1: as the output's name says */
-	VEC(uint32_t) pids;
+	int format;
+	image_numbers pids;
 	uint32_t max_processes;
 };
 
@@ -31,55 +29,25 @@ static int guess_format(const char *name)
 	return str_ends(name, ".html") || str_ends(name, ".htm") ? TORPOR_MAP_HTML : -1;
 }
 
-/* One option, with its argument. */
-static int take_option(const struct image_command *cmd, int c, struct map_words *w)
-{
-	switch (c) {
-	case 'o':
-		w->output = optarg;
-		return IMAGE_OK;
-	case 'f':
-		w->format = parse_format(optarg);
-		return w->format < 0
-			       ? image_usage(cmd, "--format: '%s' is neither svg nor html", optarg)
-			       : IMAGE_OK;
-	case 'p':
-		if (parse_u32(optarg, 10, vec_push(&w->pids)) < 0)
-			return image_usage(cmd, "--pid: '%s' isn't a pid", optarg);
-		return IMAGE_OK;
-	case 'n':
-		if (parse_u32(optarg, 10, &w->max_processes) < 0 || !w->max_processes)
-			return image_usage(cmd, "--processes: '%s' isn't a number above 0", optarg);
-		return IMAGE_OK;
-	default:
-		return image_usage(cmd, "wrong option");
-	}
-}
-
 static int parse_words(const struct image_command *cmd, int argc, char **argv, struct map_words *w)
 {
-	static const struct option options[] = {
-		{"output", required_argument, NULL, 'o'},
-		{"format", required_argument, NULL, 'f'},
-		{"pid", required_argument, NULL, 'p'},
-		{"processes", required_argument, NULL, 'n'},
-		{NULL},
+	const char *format = NULL;
+	const struct image_option options[] = {
+		{"output", 'o', IMAGE_TEXT, &w->output, 0},
+		{"format", 0, IMAGE_TEXT, &format, 0},
+		{"pid", 0, IMAGE_NUMBERS, &w->pids, 0},
+		{"processes", 0, IMAGE_NUMBER, &w->max_processes, 0},
+		{0},
 	};
-	int c;
+	int r = image_words(cmd, argc, argv, options, &w->dir, 1, 1);
 
-	while ((c = getopt_long(argc, argv, "o:", options, NULL)) != -1) {
-		int r = take_option(cmd, c, w);
-
-		if (r != IMAGE_OK)
-			return r;
-	}
-	if (optind + 1 != argc)
-		return image_usage(cmd, "one images directory is needed");
+	if (r != IMAGE_OK)
+		return r;
 	if (!w->output)
 		return image_usage(cmd, "-o FILE is needed");
-	w->dir = argv[optind];
-	if (w->format < 0)
-		w->format = guess_format(w->output);
+	w->format = format ? parse_format(format) : guess_format(w->output);
+	if (w->format < 0 && format)
+		return image_usage(cmd, "--format: '%s' is neither svg nor html", format);
 	if (w->format < 0)
 		return image_usage(cmd, "say --format: '%s' ends neither with .svg nor with .html",
 				   w->output);
@@ -132,7 +100,7 @@ static int run(const struct image_command *cmd, struct torpor_image *ti, const s
 
 int image_map(const struct image_command *cmd, int argc, char **argv)
 {
-	struct map_words w = {.format = -1};
+	struct map_words w = {0};
 	int r = parse_words(cmd, argc, argv, &w);
 
 	if (r == IMAGE_OK) {

@@ -5,9 +5,9 @@
 #include "base/arena.h"
 #include "base/auto.h"
 #include "base/parse.h"
+#include "cli/image_words.h"
 
 #include <fcntl.h>
-#include <getopt.h>
 #include <string.h>
 
 #define DEFAULT_LEN 256
@@ -79,58 +79,21 @@ static bool parse_pattern(struct mem_words *w)
 
 /* ------------------------------------------------------------------ options */
 
-static int take_len(const struct image_command *cmd, struct mem_words *w)
+static int take_len(const struct image_command *cmd, const char *text, struct mem_words *w)
 {
 	w->has_len = true;
-	w->all = strcmp(optarg, "all") == 0;
-	if (!w->all && (!parse_number(optarg, &w->range.len) || !w->range.len))
-		return image_usage(cmd, "--len: '%s' is neither a number above 0 nor 'all'",
-				   optarg);
+	w->all = strcmp(text, "all") == 0;
+	if (!w->all && (!parse_number(text, &w->range.len) || !w->range.len))
+		return image_usage(cmd, "--len: '%s' is neither a number above 0 nor 'all'", text);
 	return IMAGE_OK;
 }
 
-static int take_number(const struct image_command *cmd, int c, struct mem_words *w)
+static int take_addr(const struct image_command *cmd, const char *text, struct mem_words *w)
 {
-	if (c == 'p' && (parse_u32(optarg, 10, &w->range.pid) < 0 || !w->range.pid))
-		return image_usage(cmd, "--pid: '%s' isn't a pid", optarg);
-	if (c == 'a' && !parse_number(optarg, &w->range.addr))
-		return image_usage(cmd, "--addr: '%s' isn't an address", optarg);
-	if (c == 'n' && (parse_u32(optarg, 10, &w->min) < 0 || !w->min))
-		return image_usage(cmd, "--min: '%s' isn't a number above 0", optarg);
-	w->has_addr |= c == 'a';
+	w->has_addr = true;
+	if (!parse_number(text, &w->range.addr))
+		return image_usage(cmd, "--addr: '%s' isn't an address", text);
 	return IMAGE_OK;
-}
-
-static int take_option(const struct image_command *cmd, int c, struct mem_words *w)
-{
-	switch (c) {
-	case 'p':
-	case 'a':
-	case 'n':
-		return take_number(cmd, c, w);
-	case 'l':
-		return take_len(cmd, w);
-	case 'o':
-		w->output = optarg;
-		return IMAGE_OK;
-	case 's':
-		w->search = optarg;
-		return IMAGE_OK;
-	case 'S':
-		w->strings = true;
-		return IMAGE_OK;
-	case 'r':
-		w->raw = true;
-		return IMAGE_OK;
-	case 'j':
-		w->json = true;
-		return IMAGE_OK;
-	case 'f':
-		w->range.flags |= TORPOR_MEMORY_NO_FILES;
-		return IMAGE_OK;
-	default:
-		return image_usage(cmd, "wrong option");
-	}
 }
 
 /* No word is ignored: those that don't go together are refused. */
@@ -162,31 +125,27 @@ static int check_words(const struct image_command *cmd, struct mem_words *w)
 
 static int parse_words(const struct image_command *cmd, int argc, char **argv, struct mem_words *w)
 {
-	static const struct option options[] = {
-		{"pid", required_argument, NULL, 'p'},
-		{"addr", required_argument, NULL, 'a'},
-		{"len", required_argument, NULL, 'l'},
-		{"min", required_argument, NULL, 'n'},
-		{"output", required_argument, NULL, 'o'},
-		{"search", required_argument, NULL, 's'},
-		{"strings", no_argument, NULL, 'S'},
-		{"raw", no_argument, NULL, 'r'},
-		{"json", no_argument, NULL, 'j'},
-		{"no-files", no_argument, NULL, 'f'},
-		{NULL},
+	const char *addr = NULL, *len = NULL;
+	const struct image_option options[] = {
+		{"pid", 'p', IMAGE_NUMBER, &w->range.pid, 0},
+		{"addr", 0, IMAGE_TEXT, &addr, 0},
+		{"len", 0, IMAGE_TEXT, &len, 0},
+		{"min", 0, IMAGE_NUMBER, &w->min, 0},
+		{"output", 'o', IMAGE_TEXT, &w->output, 0},
+		{"search", 0, IMAGE_TEXT, &w->search, 0},
+		{"strings", 0, IMAGE_FLAG, &w->strings, 0},
+		{"raw", 0, IMAGE_FLAG, &w->raw, 0},
+		{"json", 0, IMAGE_FLAG, &w->json, 0},
+		{"no-files", 0, IMAGE_BITS, &w->range.flags, TORPOR_MEMORY_NO_FILES},
+		{0},
 	};
-	int c;
+	int r = image_words(cmd, argc, argv, options, &w->dir, 1, 1);
 
-	while ((c = getopt_long(argc, argv, "o:p:", options, NULL)) != -1) {
-		int r = take_option(cmd, c, w);
-
-		if (r != IMAGE_OK)
-			return r;
-	}
-	if (optind + 1 != argc)
-		return image_usage(cmd, "one images directory is needed");
-	w->dir = argv[optind];
-	return check_words(cmd, w);
+	if (r == IMAGE_OK && addr)
+		r = take_addr(cmd, addr, w);
+	if (r == IMAGE_OK && len)
+		r = take_len(cmd, len, w);
+	return r == IMAGE_OK ? check_words(cmd, w) : r;
 }
 
 /* ------------------------------------------------------------------ running */

@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* torpor image reseal */
-#include "cli/image.h"
+#include "cli/image_words.h"
 
 int image_reseal(const struct image_command *cmd, int argc, char **argv)
 {
+	const struct image_option options[] = {{0}};
+	const char *dir;
+	int r = image_words(cmd, argc, argv, options, &dir, 1, 1);
 	struct torpor_image *ti;
-	int status = IMAGE_OK;
 
-	if (argc != 2 || argv[1][0] == '-')
-		return image_usage(cmd, "name an images directory");
+	if (r != IMAGE_OK)
+		return r;
 	ti = image_context();
-	if (torpor_image_reseal(ti, argv[1]) < 0)
-		status = image_failed(cmd, ti);
+	if (torpor_image_reseal(ti, dir) < 0)
+		r = image_failed(cmd, ti);
 	torpor_image_free(ti);
-	return status;
+	return r;
 }

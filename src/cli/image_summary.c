@@ -4,6 +4,7 @@
  * tree of processes is in image_summary_tree.c.
  */
 #include "cli/image_summary.h"
+#include "cli/image_words.h"
 
 #include "base/auto.h"
 
@@ -341,48 +342,31 @@ static void print_all(const struct summary_view *v)
 
 /* --------------------------------------------------------------- command */
 
-struct words {
-	const char *dir;
-	bool json, full;
-};
-
-static int parse_words(const struct image_command *cmd, int argc, char **argv, struct words *w)
-{
-	for (int i = 1; i < argc; i++) {
-		if (strcmp(argv[i], "--json") == 0)
-			w->json = true;
-		else if (strcmp(argv[i], "--full") == 0)
-			w->full = true;
-		else if (argv[i][0] == '-' && argv[i][1])
-			return image_usage(cmd, "unknown option '%s'", argv[i]);
-		else if (w->dir)
-			return image_usage(cmd, "one directory, not more");
-		else
-			w->dir = argv[i];
-	}
-	return w->dir ? IMAGE_OK : image_usage(cmd, "no directory");
-}
-
 int image_summary(const struct image_command *cmd, int argc, char **argv)
 {
-	struct words w = {0};
+	bool json = false, full = false;
+	const struct image_option options[] = {
+		{"json", 0, IMAGE_FLAG, &json, 0},
+		{"full", 0, IMAGE_FLAG, &full, 0},
+		{0},
+	};
 	struct summary_view v;
 	struct torpor_image *ti;
+	const char *dir;
 	char *text = NULL;
-	int r = parse_words(cmd, argc, argv, &w);
+	int r = image_words(cmd, argc, argv, options, &dir, 1, 1);
 
 	if (r != IMAGE_OK)
 		return r;
 	ti = image_context();
-	if (torpor_image_summary(ti, w.dir, &text) < 0) {
+	if (torpor_image_summary(ti, dir, &text) < 0) {
 		r = image_failed(cmd, ti);
 		torpor_image_free(ti);
 		return r;
 	}
-	v = (struct summary_view){.j = json_loads(text, 0, NULL),
-				  .style = image_style(image_colour()),
-				  .full = w.full};
-	if (w.json)
+	v = (struct summary_view){
+		.j = json_loads(text, 0, NULL), .style = image_style(image_colour()), .full = full};
+	if (json)
 		puts(text);
 	else
 		print_all(&v);

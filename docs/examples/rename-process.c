@@ -2,7 +2,7 @@
 /*
  * Gives a process of a checkpoint another name, with libtorpor-image:
  *
- *	cc rename-process.c $(pkg-config --cflags --libs torpor-image jansson)
+ *	cc rename-process.c $(pkg-config --cflags --libs libtorpor-image jansson)
  *	./a.out /tmp/images 812 sleeper
  */
 #include <jansson.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inside image/: a look at the wire form of a message before it is unpacked. */
+/* Inside image/ and inspect/: a look at messages before they are unpacked, and at their values. */
 #pragma once
 
 #include "base/err.h"
@@ -19,3 +19,5 @@ bool wire_is_recursive(const ProtobufCMessageDescriptor *type);
  */
 MUST_USE int wire_check(const ProtobufCMessageDescriptor *type, const uint8_t *data, size_t len,
 			struct err *err);
+/* Bytes of one value of a field in the unpacked struct of its message. */
+size_t wire_value_size(ProtobufCType type);

@@ -9,6 +9,7 @@
 #include "inspect/core_notes.h"
 
 #include "base/auto.h"
+#include "image/fxsave.h"
 
 #include <string.h>
 #include <sys/user.h>
@@ -37,17 +38,6 @@ static const struct component components[] = {
 	COMPONENT(9, 2688, 8,	 uint32_t, pkru),
 };
 /* clang-format on */
-
-/* struct user_fxsr_struct, in parts that are at their places */
-struct fxsave {
-	uint16_t cwd, swd, twd, fop;
-	uint64_t rip, rdp;
-	uint32_t mxcsr, mxcsr_mask;
-	uint32_t st[32];
-	uint32_t xmm[64];
-	uint8_t rest[96];
-};
-_Static_assert(sizeof(struct fxsave) == sizeof(struct user_fpregs_struct), "FXSAVE area");
 
 static void put_general(const UserX86RegsEntry *e, struct user_regs_struct *r)
 {
@@ -84,22 +74,11 @@ static void put_general(const UserX86RegsEntry *e, struct user_regs_struct *r)
 
 static int put_legacy(const UserX86FpregsEntry *e, const char *image, uint8_t *to, struct err *err)
 {
-	struct fxsave fx = {
-		.cwd = (uint16_t)e->cwd,
-		.swd = (uint16_t)e->swd,
-		.twd = (uint16_t)e->twd,
-		.fop = (uint16_t)e->fop,
-		.rip = e->rip,
-		.rdp = e->rdp,
-		.mxcsr = e->mxcsr,
-		.mxcsr_mask = e->mxcsr_mask,
-	};
+	struct fxsave fx;
 
-	if (e->n_st_space != ARRAY_SIZE(fx.st) || e->n_xmm_space != ARRAY_SIZE(fx.xmm))
+	if (!fxsave_from_image(e, &fx))
 		return err_input(err, "%s: fpregs: st_space, xmm_space: %zu and %zu words", image,
 				 e->n_st_space, e->n_xmm_space);
-	memcpy(fx.st, e->st_space, sizeof(fx.st));
-	memcpy(fx.xmm, e->xmm_space, sizeof(fx.xmm));
 	memcpy(to, &fx, sizeof(fx));
 	return 0;
 }

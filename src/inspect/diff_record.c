@@ -3,6 +3,7 @@
 #include "inspect/diff.h"
 
 #include "base/auto.h"
+#include "image/wire.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -30,26 +31,6 @@ static const void *member(const ProtobufCMessage *m, unsigned int offset)
 	return (const char *)m + offset;
 }
 
-static size_t size_of(ProtobufCType type)
-{
-	switch (type) {
-	case PROTOBUF_C_TYPE_INT64:
-	case PROTOBUF_C_TYPE_SINT64:
-	case PROTOBUF_C_TYPE_SFIXED64:
-	case PROTOBUF_C_TYPE_UINT64:
-	case PROTOBUF_C_TYPE_FIXED64:
-	case PROTOBUF_C_TYPE_DOUBLE:
-		return 8;
-	case PROTOBUF_C_TYPE_STRING:
-	case PROTOBUF_C_TYPE_MESSAGE:
-		return sizeof(void *);
-	case PROTOBUF_C_TYPE_BYTES:
-		return sizeof(ProtobufCBinaryData);
-	default:
-		return 4;
-	}
-}
-
 static bool is_signed(ProtobufCType type)
 {
 	return type == PROTOBUF_C_TYPE_INT32 || type == PROTOBUF_C_TYPE_SINT32 ||
@@ -69,7 +50,7 @@ static bool is_equal(ProtobufCType type, const void *a, const void *b)
 	case PROTOBUF_C_TYPE_BYTES:
 		return x->len == y->len && (!x->len || memcmp(x->data, y->data, x->len) == 0);
 	default:
-		return memcmp(a, b, size_of(type)) == 0;
+		return memcmp(a, b, wire_value_size(type)) == 0;
 	}
 }
 
@@ -91,7 +72,7 @@ static void print_number(const ProtobufCFieldDescriptor *f, const void *v, char 
 	uint64_t u = 0;
 	int64_t i;
 
-	if (size_of(f->type) == 8) {
+	if (wire_value_size(f->type) == 8) {
 		memcpy(&u, v, 8);
 		i = (int64_t)u;
 	} else {
@@ -200,7 +181,7 @@ static void compare_arrays(struct walk *w, const ProtobufCFieldDescriptor *f,
 			   const ProtobufCMessage *a, const ProtobufCMessage *b)
 {
 	const char *x, *y;
-	size_t n[2] = {elements(f, a, &x), elements(f, b, &y)}, size = size_of(f->type);
+	size_t n[2] = {elements(f, a, &x), elements(f, b, &y)}, size = wire_value_size(f->type);
 	bool messages = f->type == PROTOBUF_C_TYPE_MESSAGE;
 	size_t both = MIN(n[0], n[1]), wrong = 0;
 	char p[VALUE_LEN], q[VALUE_LEN];

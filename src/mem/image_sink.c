@@ -120,13 +120,7 @@ static int take_back(struct image_sink *s, struct err *err)
 /* A piece is at most one batch, so that the call that writes it has an end in sight. */
 int image_sink_take(struct image_sink *s, const struct mem_run *run, struct err *err)
 {
-	const struct page_run entry = {
-		.vaddr = run->start,
-		.npages = run->npages,
-		.flags = run->flags,
-		.owner = run->owner,
-		.huge = run->huge,
-	};
+	const struct page_run entry = run_record(run);
 	uint64_t len = run->npages * PAGE, off = 0;
 
 	TRY(pagemap_add(s->writer, &entry, &off, err));

@@ -11,6 +11,7 @@
 #pragma once
 
 #include "base/err.h"
+#include "image/pages.h"
 #include "mem/vma.h"
 
 /* A run lies inside one vma. */
@@ -22,6 +23,18 @@ struct mem_run {
 	uint32_t owner; /* PE_COW: the vpid of the task that has these pages */
 	bool huge;	/* whole huge pages */
 };
+
+/* All of it, as it is recorded. */
+static inline struct page_run run_record(const struct mem_run *run)
+{
+	return (struct page_run){
+		.vaddr = run->start,
+		.npages = run->npages,
+		.flags = run->flags,
+		.owner = run->owner,
+		.huge = run->huge,
+	};
+}
 
 struct page_source {
 	/* 1 and the next run, ascending; 0 at the end. */

@@ -138,13 +138,7 @@ static int flush(struct copier *c, struct err *err)
 	read_queue(c);
 	for (size_t q = 0; q < c->queued; q++) {
 		const struct mem_run *run = &c->queue[q];
-		const struct page_run entry = {
-			.vaddr = run->start,
-			.npages = run->npages,
-			.flags = run->flags,
-			.owner = run->owner,
-			.huge = run->huge,
-		};
+		const struct page_run entry = run_record(run);
 		uint64_t unused;
 
 		if (is_copied(run)) {

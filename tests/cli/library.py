@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""libtorpor-image for others: a program that knows its public header alone edits a checkpoint, which
+"""libtorpor-image for others, installed: a program that knows its public header alone edits a checkpoint, which
 then restores; nothing but its own names is exported."""
 
 import ctypes
@@ -12,25 +12,36 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "lib"))
-from freeze import ROOT, Skip, expect, find_torpor, need, read, run, wait_for  # noqa: E402
+from freeze import ROOT, expect, find_torpor, need, read, run, wait_for  # noqa: E402
 
 BUILD = os.path.dirname(find_torpor())
-HEADERS = os.path.join(ROOT, "src", "inspect")
 
 
-def library_dir():
-    found = glob.glob(os.path.join(BUILD, "src", "inspect", "libtorpor-image.so"))
-    if not found:
-        raise Skip("the shared library isn't built")
-    return os.path.dirname(found[0])
+def install(t):
+    """As a packager does it; the folder of the library."""
+    root = t.path("root")
+    subprocess.run([need("meson"), "install", "--no-rebuild", "--quiet", "-C", BUILD, "--destdir",
+                    root], stdout=subprocess.DEVNULL, check=True)
+    found = glob.glob(root + "/**/libtorpor-image.pc", recursive=True)
+    expect(len(found) == 1, f"libtorpor-image.pc: {found}")
+    crit = glob.glob(root + "/**/crit", recursive=True)
+    expect(len(crit) == 1 and subprocess.run([crit[0], "--version"], capture_output=True, check=True)
+           .stdout == b"4.2\n", f"crit: {crit}")
+    for page in ("man8/torpor-image.8", "man1/crit.1", "man3/libtorpor-image.3"):
+        expect(glob.glob(f"{root}/**/{page}", recursive=True), f"no {page}")
+    return root, os.path.dirname(os.path.dirname(found[0]))
 
 
-def compile_example(t, directory):
+def compile_example(t, root, directory):
     program = t.path("rename-process")
+    env = {**os.environ, "PKG_CONFIG_PATH": os.path.join(directory, "pkgconfig"),
+           "PKG_CONFIG_SYSROOT_DIR": root}
+    flags = subprocess.run([need("pkg-config"), "--cflags", "--libs", "libtorpor-image"], env=env,
+                           capture_output=True, text=True, check=True).stdout.split()
     done = subprocess.run(
-        [need("gcc"), "-Wall", "-Werror", "-I", HEADERS, "-o", program,
-         os.path.join(ROOT, "docs", "examples", "rename-process.c"), "-L", directory,
-         "-ltorpor-image", "-ljansson", f"-Wl,-rpath,{directory}"],
+        [need("gcc"), "-Wall", "-Werror", "-o", program,
+         os.path.join(ROOT, "docs", "examples", "rename-process.c"), *flags, "-ljansson",
+         f"-Wl,-rpath,{directory}"],
         capture_output=True, text=True, check=False)
     expect(done.returncode == 0, f"the example doesn't compile:\n{done.stderr}")
     return program
@@ -61,9 +72,9 @@ def works_from_another_language(directory, images):
 
 
 def test(t):
-    directory = library_dir()
+    root, directory = install(t)
     exports_only_its_own(directory)
-    rename = compile_example(t, directory)
+    rename = compile_example(t, root, directory)
     program = t.start("sleep", "1000")
     wait_for("sleep", lambda: read(f"/proc/{program.pid}/comm") == "sleep\n")
     program.freeze()

@@ -16,6 +16,7 @@
 #include "base/vec.h"
 #include "image/check.h"
 #include "image/sums.h"
+#include "image/wire.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -101,27 +102,6 @@ static void print_value(field_t *f, const void *p)
 	}
 }
 
-static size_t size_of(field_t *f)
-{
-	switch (f->type) {
-	case PROTOBUF_C_TYPE_INT64:
-	case PROTOBUF_C_TYPE_SINT64:
-	case PROTOBUF_C_TYPE_SFIXED64:
-	case PROTOBUF_C_TYPE_UINT64:
-	case PROTOBUF_C_TYPE_FIXED64:
-		return sizeof(uint64_t);
-	case PROTOBUF_C_TYPE_BOOL:
-		return sizeof(protobuf_c_boolean);
-	case PROTOBUF_C_TYPE_STRING:
-	case PROTOBUF_C_TYPE_MESSAGE:
-		return sizeof(void *);
-	case PROTOBUF_C_TYPE_BYTES:
-		return sizeof(ProtobufCBinaryData);
-	default:
-		return sizeof(uint32_t);
-	}
-}
-
 static const void *at(const ProtobufCMessage *msg, unsigned int offset)
 {
 	return (const char *)msg + offset;
@@ -157,7 +137,7 @@ static void print_field(const ProtobufCMessage *msg, field_t *f)
 	for (size_t i = 0; i < n; i++) {
 		if (i)
 			printf(", ");
-		print_value(f, array + i * size_of(f));
+		print_value(f, array + i * wire_value_size(f->type));
 	}
 	putchar(']');
 }

@@ -4,6 +4,7 @@
 
 #include "base/auto.h"
 #include "image/json/quoted.h"
+#include "image/wire.h"
 
 #include <arpa/inet.h>
 #include <string.h>
@@ -157,28 +158,6 @@ static void put_element(struct putter *p, const ProtobufCFieldDescriptor *f, con
 
 /* ----------------------------------------------------------------- fields */
 
-static size_t element_size(ProtobufCType type)
-{
-	switch (type) {
-	case PROTOBUF_C_TYPE_BOOL:
-		return sizeof(protobuf_c_boolean);
-	case PROTOBUF_C_TYPE_BYTES:
-		return sizeof(ProtobufCBinaryData);
-	case PROTOBUF_C_TYPE_STRING:
-	case PROTOBUF_C_TYPE_MESSAGE:
-		return sizeof(void *);
-	case PROTOBUF_C_TYPE_INT64:
-	case PROTOBUF_C_TYPE_SINT64:
-	case PROTOBUF_C_TYPE_SFIXED64:
-	case PROTOBUF_C_TYPE_UINT64:
-	case PROTOBUF_C_TYPE_FIXED64:
-	case PROTOBUF_C_TYPE_DOUBLE:
-		return 8;
-	default:
-		return 4;
-	}
-}
-
 /* Words of an IPv4 or IPv6 address, in network order. */
 static bool put_address(struct putter *p, const uint32_t *words, size_t n)
 {
@@ -196,7 +175,7 @@ static void put_repeated(struct putter *p, const ProtobufCFieldDescriptor *f, co
 			 const ProtobufCMessage *msg, bool hex)
 {
 	const char *base = (const char *)msg;
-	size_t n, size = element_size(f->type);
+	size_t n, size = wire_value_size(f->type);
 	const char *elements;
 
 	memcpy(&n, base + f->quantifier_offset, sizeof(n));

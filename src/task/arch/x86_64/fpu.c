@@ -15,7 +15,7 @@
 #include "task/arch/x86_64/fpu.h"
 
 #include "base/auto.h"
-#include "image/schema/core-x86.pb-c.h"
+#include "image/fxsave.h"
 
 #include <cpuid.h>
 #include <stdbool.h>
@@ -25,17 +25,6 @@
 #define XSTATE_BV_OFF 512
 #define XSTATE_HEADER (LEGACY_LEN + 64)
 #define XSTATE_FPSSE  3ULL
-
-/* The legacy area; Intel SDM volume 1, table 10-2. */
-struct fxsave {
-	uint16_t cwd, swd, twd, fop;
-	uint64_t rip, rdp;
-	uint32_t mxcsr, mxcsr_mask;
-	uint32_t st[32];
-	uint32_t xmm[64];
-	uint8_t rest[96];
-};
-_Static_assert(sizeof(struct fxsave) == LEGACY_LEN, "FXSAVE area");
 
 /* A component and its array in the record, of `count` elements of `size` bytes. */
 struct component {
@@ -210,21 +199,11 @@ void fpu_from_image(const struct xstate_layout *l, const UserX86FpregsEntry *f, 
 {
 	const UserX86XsaveEntry *x = f->xsave;
 	uint64_t bv = XSTATE_FPSSE; /* the legacy area always counts */
-	struct fxsave fx = {
-		.cwd = (uint16_t)f->cwd,
-		.swd = (uint16_t)f->swd,
-		.twd = (uint16_t)f->twd,
-		.fop = (uint16_t)f->fop,
-		.rip = f->rip,
-		.rdp = f->rdp,
-		.mxcsr = f->mxcsr,
-		.mxcsr_mask = f->mxcsr_mask,
-	};
+	struct fxsave fx;
 
 	memset(xsave, 0, l->size);
-	memcpy(fx.st, f->st_space, sizeof(fx.st));
-	memcpy(fx.xmm, f->xmm_space, sizeof(fx.xmm));
-	memcpy(xsave, &fx, sizeof(fx));
+	if (fxsave_from_image(f, &fx)) /* checked: fpu_check_image */
+		memcpy(xsave, &fx, sizeof(fx));
 	if (l->size <= LEGACY_LEN)
 		return;
 	for (size_t i = 0; x && i < ARRAY_SIZE(components); i++) {

@@ -128,6 +128,7 @@ static void print_error(const struct torpor_image *ti)
 
 static int finish(struct torpor_image *ti, int r, const char *what)
 {
+	image_progress_hide();
 	if (r < 0 && what)
 		fprintf(stderr, "crit: %s: %s\n", what, strerror(-r));
 	else if (r < 0)

@@ -4,6 +4,7 @@
 #include "base/auto.h"
 #include "cli/tool.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <string.h>
 #include <time.h>
@@ -43,10 +44,70 @@ static void print_usage(FILE *out)
 	fprintf(out, "\nSee torpor-image(8).\n");
 }
 
+/* --------------------------------------------------------------- progress */
+
+/* One per run of the program. */
+static struct {
+	struct timespec begun, shown;
+	bool visible;
+} progress;
+
+void image_progress_hide(void)
+{
+	if (progress.visible)
+		fputs("\r\033[K", stderr);
+	progress.visible = false;
+}
+
+static double seconds_since(const struct timespec *then, const struct timespec *now)
+{
+	return (double)(now->tv_sec - then->tv_sec) + (double)(now->tv_nsec - then->tv_nsec) / 1e9;
+}
+
+/* One line that is written over; nothing during the first second. */
+static void show_progress(void *arg, const char *what, uint64_t done, uint64_t total)
+{
+	bool last = total && done >= total;
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (!progress.begun.tv_sec)
+		progress.begun = now;
+	if (seconds_since(&progress.begun, &now) < 1)
+		return;
+	if (!last && progress.shown.tv_sec && seconds_since(&progress.shown, &now) < 0.2)
+		return;
+	if (last) {
+		image_progress_hide();
+		return;
+	}
+	progress.shown = now;
+	progress.visible = true;
+	if (strcmp(what, "processes") == 0)
+		fprintf(stderr, "\r%" PRIu64 " of %" PRIu64 " processes\033[K", done, total);
+	else if (total)
+		fprintf(stderr, "\r%s: %3.0f%% of %.1f MiB\033[K", what,
+			100.0 * (double)done / (double)total, (double)total / 1048576);
+	else
+		fprintf(stderr, "\r%s: %.1f MiB\033[K", what, (double)done / 1048576);
+}
+
+struct torpor_image *image_context(void)
+{
+	struct torpor_image *ti = torpor_image_new();
+
+	if (isatty(STDERR_FILENO))
+		torpor_image_on_progress(ti, show_progress, NULL);
+	return ti;
+}
+
+/* ----------------------------------------------------------------- errors */
+
 int image_failed(const struct image_command *cmd, const struct torpor_image *ti)
 {
 	const char *hint = torpor_image_hint(ti);
 
+	image_progress_hide();
 	fprintf(stderr, "torpor image %s: error: %s%s%s\n", cmd->name, torpor_image_error(ti),
 		hint[0] ? "; " : "", hint);
 	return IMAGE_FAILED;
@@ -71,53 +132,6 @@ bool image_colour(void)
 	return isatty(STDOUT_FILENO) && !(no && no[0]) && term && strcmp(term, "dumb") != 0;
 }
 
-/* --------------------------------------------------------------- progress */
-
-struct progress {
-	struct timespec begun, shown;
-};
-
-static double seconds_since(const struct timespec *then, const struct timespec *now)
-{
-	return (double)(now->tv_sec - then->tv_sec) + (double)(now->tv_nsec - then->tv_nsec) / 1e9;
-}
-
-/* One line that is written over; nothing during the first second. */
-static void show_progress(void *arg, const char *what, uint64_t done, uint64_t total)
-{
-	struct progress *p = arg;
-	bool last = total && done >= total;
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	if (!p->begun.tv_sec)
-		p->begun = now;
-	if (seconds_since(&p->begun, &now) < 1)
-		return;
-	if (!last && p->shown.tv_sec && seconds_since(&p->shown, &now) < 0.2)
-		return;
-	if (last && !p->shown.tv_sec)
-		return;
-	p->shown = now;
-	if (last)
-		fprintf(stderr, "\r\033[K");
-	else if (total)
-		fprintf(stderr, "\r%s: %3.0f%% of %.1f MiB\033[K", what,
-			100.0 * (double)done / (double)total, (double)total / 1048576);
-	else
-		fprintf(stderr, "\r%s: %.1f MiB\033[K", what, (double)done / 1048576);
-}
-
-struct torpor_image *image_context(void)
-{
-	static struct progress progress; /* one per run of the program */
-	struct torpor_image *ti = torpor_image_new();
-
-	if (isatty(STDERR_FILENO))
-		torpor_image_on_progress(ti, show_progress, &progress);
-	return ti;
-}
-
 /* --------------------------------------------------------------- commands */
 
 static bool is_help(const char *word)
@@ -127,6 +141,8 @@ static bool is_help(const char *word)
 
 int image_main(int argc, char **argv)
 {
+	int status;
+
 	if (argc < 2) {
 		print_usage(stderr);
 		return IMAGE_USAGE;
@@ -142,7 +158,9 @@ int image_main(int argc, char **argv)
 			printf("Usage: torpor image %s %s\n%s\n", c->name, c->args, c->help);
 			return IMAGE_OK;
 		}
-		return c->run(c, argc - 1, argv + 1);
+		status = c->run(c, argc - 1, argv + 1);
+		image_progress_hide();
+		return status;
 	}
 	fprintf(stderr, "torpor image: error: unknown command '%s'\n", argv[1]);
 	print_usage(stderr);

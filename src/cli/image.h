@@ -28,6 +28,8 @@ int image_usage(const struct image_command *cmd, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 /* A context that shows progress on stderr, if that is a terminal, once a second has passed. */
 struct torpor_image *image_context(void);
+/* Before something else is printed on the terminal. */
+void image_progress_hide(void);
 /* Is stdout a terminal that wants colour? (NO_COLOR, TERM=dumb: no.) */
 bool image_colour(void);
 

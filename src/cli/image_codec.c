@@ -40,6 +40,9 @@ static int run(struct torpor_image *ti, const struct codec_files *f, bool decode
 		return r;
 	}
 	*ret_what = NULL;
+	/* Not into the middle of what is being read there. */
+	if (!f->out && isatty(STDOUT_FILENO))
+		torpor_image_on_progress(ti, NULL, NULL);
 	r = decode ? torpor_image_decode(ti, in, name_of(f), out.fd, flags)
 		   : torpor_image_encode(ti, in, name_of(f), out.fd);
 	if (f->in)

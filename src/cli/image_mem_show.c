@@ -151,6 +151,7 @@ static int print_found(void *arg, uint32_t pid, uint64_t addr, const void *bytes
 	struct finder *f = arg;
 
 	f->any = true;
+	image_progress_hide();
 	printf("%u %#" PRIx64, pid, addr);
 	if (f->text)
 		printf(" %.*s", (int)len, (const char *)bytes);
@@ -173,6 +174,7 @@ int mem_search(const struct image_command *cmd, struct torpor_image *ti,
 						    print_found, &f);
 	if (r < 0)
 		return image_failed(cmd, ti);
+	image_progress_hide();
 	if (r > 0)
 		fprintf(stderr,
 			"torpor image %s: note: pages of mapped files that are not at hand "

@@ -20,6 +20,15 @@ MUST_USE int image_check(const struct img_dir *dir, struct arena *a, struct err 
 
 /* One of the problems of image_check_each: valid during the call. */
 typedef void image_problem_fn(void *arg, const struct err *problem);
+/* So many bytes of pages were compared, the last ones those of this image. */
+typedef void image_progress_fn(void *arg, const char *image, uint64_t done, uint64_t total);
+
+struct image_listener {
+	image_problem_fn *problem;
+	image_progress_fn *progress; /* or NULL */
+	void *arg;		     /* of both */
+};
+
 /*
  * The same without stopping at the first problem, and more of it: every image file is decoded to
  * its end, also those that a restore doesn't read, and with `sums` all checksums of all levels are
@@ -27,5 +36,5 @@ typedef void image_problem_fn(void *arg, const struct err *problem);
  * follows from another one may be: a list for people. Returns how many image files there are, or
  * why the directory can't be read.
  */
-MUST_USE int image_check_each(const struct img_dir *dir, bool sums, image_problem_fn *fn, void *arg,
+MUST_USE int image_check_each(const struct img_dir *dir, bool sums, const struct image_listener *l,
 			      struct err *err);

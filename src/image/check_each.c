@@ -28,8 +28,7 @@ struct each {
 	VEC(struct file) files;
 	struct map told; /* hashes of texts */
 	size_t nproblems;
-	image_problem_fn *fn;
-	void *arg;
+	const struct image_listener *listener;
 };
 
 /* ---------------------------------------------------------------- problems */
@@ -53,7 +52,15 @@ static void tell(void *arg, const struct err *problem)
 		return;
 	map_put(&e->told, hash, 1);
 	e->nproblems++;
-	e->fn(e->arg, problem);
+	e->listener->problem(e->listener->arg, problem);
+}
+
+static void tell_progress(void *arg, const char *image, uint64_t done, uint64_t total)
+{
+	const struct image_listener *l = ((struct each *)arg)->listener;
+
+	if (l->progress)
+		l->progress(l->arg, image, done, total);
 }
 
 static void tell_and_forget(struct each *e, struct err *err)
@@ -179,11 +186,13 @@ static void check_references(struct each *e, struct arena *a)
 
 static void compare_led_pages(struct each *e, struct page_store *store)
 {
+	const struct image_listener l = {tell, tell_progress, e};
+
 	/* Level 0 was looked at. */
 	for (size_t i = 1; i < page_store_depth(store); i++)
 		img_sums_each_wrong(page_store_dir(store, i), tell, e);
 	follow_pages(e, store);
-	page_store_each_wrong(store, tell, e);
+	page_store_each_wrong(store, &l);
 }
 
 static void compare_loose_pages(struct each *e, const struct img_dir *dir, struct page_store *store)
@@ -227,11 +236,11 @@ static void compare_sums(struct each *e)
 	img_sums_free(dir.sums);
 }
 
-int image_check_each(const struct img_dir *dir, bool sums, image_problem_fn *fn, void *arg,
+int image_check_each(const struct img_dir *dir, bool sums, const struct image_listener *l,
 		     struct err *err)
 {
 	struct img_dir plain = *dir;
-	struct each e = {.dir = &plain, .fn = fn, .arg = arg};
+	struct each e = {.dir = &plain, .listener = l};
 	int r;
 
 	plain.sums = NULL;

@@ -14,7 +14,7 @@ void img_sums_each_wrong(const struct img_dir *dir, image_problem_fn *fn, void *
  * As page_store_verify, in this thread, and without stopping: pages that follow each other are one
  * problem.
  */
-void page_store_each_wrong(struct page_store *s, image_problem_fn *fn, void *arg);
+void page_store_each_wrong(struct page_store *s, const struct image_listener *l);
 /* The directory of a level, for what is done with all of them. */
 const struct img_dir *page_store_dir(const struct page_store *s, size_t level);
 /*

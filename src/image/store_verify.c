@@ -244,10 +244,15 @@ static int bad_table(const struct store_image *im, struct page_sums_table *t, st
 
 struct list {
 	struct page_store *s;
-	image_problem_fn *fn;
-	void *arg;
+	const struct image_listener *listener;
 	size_t places; /* of the image that is looked at */
+	uint64_t done, total;
 };
+
+static void tell(const struct list *l, const struct err *problem)
+{
+	l->listener->problem(l->listener->arg, problem);
+}
 
 static void tell_place(struct list *l, const struct store_image *im, uint64_t at, int code)
 {
@@ -263,7 +268,14 @@ static void tell_place(struct list *l, const struct store_image *im, uint64_t at
 	else
 		return;
 	if (r < 0)
-		l->fn(l->arg, &err);
+		tell(l, &err);
+}
+
+static void count_bytes(struct list *l, const struct store_image *im, uint64_t len)
+{
+	l->done += len;
+	if (l->listener->progress && (l->done % READ_LEN == 0 || l->done == l->total))
+		l->listener->progress(l->listener->arg, im->pm->pages_name, l->done, l->total);
 }
 
 /* Tells of the wrong pages of one range; pages that follow each other once. */
@@ -279,28 +291,33 @@ static void tell_wrong(struct list *l, const struct store_range *r, const uint32
 		if (wrong && !was_wrong)
 			tell_place(l, r->image, at, code);
 		was_wrong = wrong;
+		count_bytes(l, r->image, PAGE);
 	}
 }
 
-void page_store_each_wrong(struct page_store *s, image_problem_fn *fn, void *arg)
+void page_store_each_wrong(struct page_store *s, const struct image_listener *listener)
 {
 	auto_free struct store_range *ranges = NULL;
-	struct list l = {.s = s, .fn = fn, .arg = arg};
+	struct list l = {.s = s, .listener = listener};
 	size_t n = store_ranges(s, &ranges);
 	struct page_sums_table t = {0};
 	struct err err = ERR_INIT;
 
+	for (size_t i = 0; i < n; i++)
+		l.total += ranges[i].len;
 	for (size_t i = 0; i < n; i++) {
 		if (!i || ranges[i - 1].image != ranges[i].image) {
 			page_sums_close(&t);
 			t = (struct page_sums_table){0};
 			l.places = 0;
 			if (bad_table(ranges[i].image, &t, s, &err) < 0)
-				fn(arg, &err);
+				tell(&l, &err);
 			err = ERR_INIT;
 		}
 		if (t.sums)
 			tell_wrong(&l, &ranges[i], t.sums);
+		else
+			count_bytes(&l, ranges[i].image, ranges[i].len);
 	}
 	page_sums_close(&t);
 }

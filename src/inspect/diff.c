@@ -181,6 +181,7 @@ void diff_tasks(struct diff *d)
 		else
 			compare_tasks(d, &d->cp[0]->tasks.data[i], b);
 	}
+	context_progress(d->cp[0]->ctx, "processes", done, d->cp[1]->tasks.len);
 	vec_foreach (a, &d->cp[0]->tasks)
 		if (map_get(&d->cp[1]->by_pid, a->pid) == MAP_NONE)
 			add_process(d, 0, a, "gone");

@@ -411,6 +411,7 @@ void amap_collect(struct torpor_checkpoint *cp, struct amap *am)
 {
 	struct collector c = {.am = am, .cp = cp};
 	struct err err = ERR_INIT;
+	uint64_t done = 0;
 
 	*am = (struct amap){.cp = cp, .a = arena_new(), .first_error = ERR_INIT};
 	find_title(am);
@@ -418,8 +419,11 @@ void amap_collect(struct torpor_checkpoint *cp, struct amap *am)
 	c.err = &err;
 	if (load_memfds(&c) < 0)
 		note_first(am, &err);
-	vec_foreach (t, &cp->tasks)
+	vec_foreach (t, &cp->tasks) {
+		context_progress(cp->ctx, "processes", done++, cp->tasks.len);
 		collect_process(&c, t);
+	}
+	context_progress(cp->ctx, "processes", done, cp->tasks.len);
 	find_objects(am);
 	sum_up(am);
 	vec_done(&c.memfds);

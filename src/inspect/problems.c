@@ -37,6 +37,16 @@ static void add_place(json_t *row, const char *text)
 		json_object_set_new(row, "field", json_text(rest, n));
 }
 
+struct listing {
+	const struct torpor_image *ti;
+	json_t *problems;
+};
+
+static void tell_progress(void *arg, const char *image, uint64_t done, uint64_t total)
+{
+	context_progress(((struct listing *)arg)->ti, image, done, total);
+}
+
 static void add_problem(void *arg, const struct err *problem)
 {
 	json_t *row = json_object();
@@ -45,21 +55,23 @@ static void add_problem(void *arg, const struct err *problem)
 	if (problem->hint[0])
 		json_object_set_new(row, "hint", json_string_of(problem->hint));
 	add_place(row, problem->text);
-	json_array_append_new(arg, row);
+	json_array_append_new(((struct listing *)arg)->problems, row);
 }
 
-static int check(const char *path, bool verify, json_t *out, struct err *err)
+static int check(const struct torpor_image *ti, const char *path, bool verify, json_t *out,
+		 struct err *err)
 {
 	auto_close int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct img_dir dir = {.fd = fd, .work_fd = fd, .path = path};
-	json_t *problems = json_array();
+	struct listing listing = {ti, json_array()};
+	const struct image_listener l = {add_problem, tell_progress, &listing};
 	int images;
 
 	json_object_set_new(out, "dir", json_string_of(path));
-	json_object_set_new(out, "problems", problems);
+	json_object_set_new(out, "problems", listing.problems);
 	if (fd < 0)
 		return err_sys(err, -errno, "images directory %s", path);
-	images = image_check_each(&dir, verify, add_problem, problems, err);
+	images = image_check_each(&dir, verify, &l, err);
 	TRY(images);
 	json_object_set_new(out, "images", json_integer(images));
 	return 0;
@@ -68,7 +80,7 @@ static int check(const char *path, bool verify, json_t *out, struct err *err)
 int torpor_image_check(struct torpor_image *ti, const char *dir, int verify, char **ret_json)
 {
 	json_t *out = json_object();
-	int r = check(dir, verify, out, context_begin(ti));
+	int r = check(ti, dir, verify, out, context_begin(ti));
 
 	if (r == 0)
 		*ret_json = json_dumps(out, JSON_COMPACT);

@@ -48,8 +48,8 @@ TORPOR_IMAGE_API const char *torpor_image_error(const struct torpor_image *ti);
 TORPOR_IMAGE_API const char *torpor_image_hint(const struct torpor_image *ti);
 
 /*
- * Called now and then by what may take long: `done` of `total` bytes (0: not known) of `what`,
- * which is a file's name. NULL: nobody is told.
+ * Called now and then by what may take long: `done` of `total` (0: not known). These are bytes of
+ * `what`, which is a file's name; or processes, and `what` is "processes". NULL: nobody is told.
  */
 typedef void torpor_image_progress(void *arg, const char *what, uint64_t done, uint64_t total);
 TORPOR_IMAGE_API void torpor_image_on_progress(struct torpor_image *ti, torpor_image_progress *fn,

@@ -35,7 +35,8 @@ static void note(void *arg, const struct err *problem)
 static int list(const struct img_dir *dir, struct problems *p)
 {
 	struct err err = ERR_INIT;
-	int n = image_check_each(dir, true, note, p, &err);
+	const struct image_listener l = {.problem = note, .arg = p};
+	int n = image_check_each(dir, true, &l, &err);
 
 	assert_ok(n);
 	return n;

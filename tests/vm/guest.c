@@ -326,6 +326,27 @@ static void test_check(const char *tracker)
 	say(status == 0 || !strcmp(tracker, "none"), "check_feature", NULL);
 }
 
+/* Build ids are found without PROCMAP_QUERY, and a file that has changed is told by them. */
+static void test_looks(const char *dir)
+{
+	char path[64];
+	bool ids;
+
+	say(run("/tmp/out", (const char *[]){"/torpor", "image", "check", dir, NULL}) == 0,
+	    "image_check", NULL);
+	print_file("/tmp/out");
+	snprintf(path, sizeof(path), "%s/files.img", dir);
+	ids = run("/tmp/out", (const char *[]){"/torpor", "image", "show", path, NULL}) == 0 &&
+	      file_has("/tmp/out", "\"build_id\"") && file_has("/tmp/out", "\"/guest\"");
+	say(ids, "build_ids", NULL);
+	if (!ids)
+		print_file("/tmp/out");
+	snprintf(path, sizeof(path), "%s/log", dir);
+	say(run("/tmp/out", (const char *[]){"/torpor", "log", path, NULL}) == 0 &&
+		    file_has("/tmp/out", "Run id: "),
+	    "binary_log", NULL);
+}
+
 static void test_plain(void)
 {
 	const char *name = "plain";
@@ -334,6 +355,7 @@ static void test_plain(void)
 	if (!torpor(name, "dump", "/tmp/plain", pid, ""))
 		return reap(pid, true);
 	reap(pid, false);
+	test_looks("/tmp/plain");
 	if (torpor(name, "restore", "/tmp/plain", 0, "-d") && is_right(name, pid))
 		say(true, name, NULL);
 	reap(pid, true);

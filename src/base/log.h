@@ -18,7 +18,7 @@
 
 enum log_level { LOG_NONE = 0, LOG_ERROR = 1, LOG_WARN = 2, LOG_INFO = 3, LOG_DEBUG = 4 };
 
-/* How many bytes the steps of a site can take (log_binary.c). */
+/* How many bytes the steps of a site can take (log_sites.h). */
 #define LOG_STEPS_MAX 42
 
 /*

@@ -3,6 +3,7 @@
 
 import os
 import resource
+import statistics
 import subprocess
 
 LOGS = {"text": ("-v4", "--log-format=text"), "binary": ("-v4", "--log-format=auto")}
@@ -11,6 +12,10 @@ LOGS = {"text": ("-v4", "--log-format=text"), "binary": ("-v4", "--log-format=au
 def cpu_of_children():
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
+
+
+def of_pairs(times, none):
+    return statistics.median(one / without for one, without in zip(times, none))
 
 
 def dumps(bench, n):
@@ -30,7 +35,7 @@ def dumps(bench, n):
     with bench.program("tree", n - 1, 1024) as program:
         one("none", [], "-v0")  # warms up
         cpu["none"].clear()
-        for _ in range(bench.runs(3, 9)):
+        for _ in range(bench.runs(3, 15)):
             one("none", none, "-v0")
             for name, options in LOGS.items():
                 rows[name].image = one(name, rows[name].wall, *options)
@@ -44,6 +49,9 @@ def dumps(bench, n):
                        best["binary"] / best["none"], 1.03)
     bench.results.note(f"dump of {n}, CPU seconds at best: " + ", ".join(
         f"{name} {seconds:.2f}" for name, seconds in best.items()))
+    for name, row in rows.items():
+        bench.results.note(f"{name}, by the dump without a log before it (medians): wall "
+                           f"{of_pairs(row.wall, none):.3f}, CPU {of_pairs(cpu[name], cpu['none']):.3f}")
 
 
 def calls(bench):

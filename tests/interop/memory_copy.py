@@ -56,7 +56,7 @@ def test(t):
     program = start(t)
     drill(t, program, t.path("first"), "--keep")
     drill(t, program, t.path("second"), "--keep")
-    for pid in program.pids():
+    for pid in reversed(program.pids()):
         os.kill(pid, signal.SIGKILL)
 
 

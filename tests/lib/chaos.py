@@ -5,6 +5,7 @@
   TORPOR_SEED=N     another sequence
 """
 
+import contextlib
 import mmap
 import os
 import random
@@ -111,7 +112,9 @@ class Tree:
 
     def kill(self):
         for pid in self.tree:
-            if alive(pid):
+            if not alive(pid):
+                continue
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         expect(not reap(self.tree), "the target can't be killed")
         # One of them may have seen the others die.

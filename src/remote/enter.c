@@ -8,8 +8,9 @@
  * written to pages at the bottom of the main thread's stack that were never touched (pagemap shows
  * nothing there; a stack grows down towards them, what is below its pointer has no meaning, and
  * no other stack can be there). Where the program was down there once, those pages are borrowed:
- * their bytes are dead, and put back all the same. The call is made by a `syscall; ret` in some
- * library, and the word that `ret` takes is the address of the library's own rt_sigreturn:
+ * their bytes are dead (most likely even if no thread runs on this stack), and put back all the
+ * same. The call is made by a `syscall; ret` in some library, and the word that `ret` takes is the
+ * address of the library's own rt_sigreturn:
  *
  *	spot ->	[address of `mov $15,%eax; syscall`]	<- sp during the call
  *		[ucontext, XSAVE image]
@@ -132,9 +133,12 @@ static void spot_choose(struct target *t, const struct proc_map *stack, size_t f
 	room = t->scratch->spot_len + 4 * (uint64_t)PAGE;
 	if (end < from + room || spot_find(t, from, end - room))
 		return;
-	/* If nobody's stack pointer is in there, a program that switches stacks may need it all. */
-	if (end < stack->end)
-		spot_borrow(t, from);
+	/*
+	 * Also if nobody's stack pointer is in there: of a child that a thread has forked, or where
+	 * a program switches stacks. They have no use for the very bottom, and without a place a
+	 * kill at this moment is their end.
+	 */
+	spot_borrow(t, from);
 }
 
 /*

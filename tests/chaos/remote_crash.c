@@ -3,8 +3,9 @@
  * Crash safety of remote calls: a target that checks itself is frozen, entered, used and left
  * again and again by a process that is killed with SIGKILL at random moments.
  *
- *	remote_crash [-n KILLS] [-s SEED] [-w MAX_US] [-c] [-f] [-q] [-k] [-t]
+ *	remote_crash [-n KILLS] [-s SEED] [-w MAX_US] [-b] [-c] [-f] [-q] [-k] [-t]
  *
+ *	-b  the target was forked by a thread, when all of the main stack had been used
  *	-c  the target catches all signals that a batch could end with
  *	-f  the target has a seccomp filter
  *	-k  the other way round: the targets are killed, and the tracer has to notice and end
@@ -200,14 +201,11 @@ static bool is_stopped(pid_t pid)
 	return false;
 }
 
-static int run(const struct options *o)
+/* Kills o->kills tracers, or as many as it takes to harm the target. */
+static int kill_tracers(const struct options *o, pid_t target, const struct busy *busy)
 {
 	int killed = 0, harmed = 0, failed = 0, complete = 0;
-	struct busy *busy;
-	pid_t target = busy_start(o->busy_flags, &busy);
 
-	sleep_us(50000);
-	count_lines(target, "mappings before", "maps");
 	for (int i = 0; i < o->kills; i++) {
 		int r;
 
@@ -227,12 +225,24 @@ static int run(const struct options *o)
 		if (harmed || !is_alive(target))
 			return printf("harmed after %d\n", i), 1;
 	}
-	count_lines(target, "mappings after", "maps");
 	harmed += is_harmed(busy);
-	kill(target, SIGKILL);
-	waitpid(target, NULL, 0);
 	printf("%d killed, %d complete, %d failed, %d harmed\n", killed, complete, failed, harmed);
 	return harmed || failed;
+}
+
+static int run(const struct options *o)
+{
+	struct busy *busy;
+	pid_t target = busy_start(o->busy_flags, &busy);
+	int bad;
+
+	sleep_us(50000);
+	count_lines(target, "mappings before", "maps");
+	bad = kill_tracers(o, target, busy);
+	count_lines(target, "mappings after", "maps");
+	kill(target, SIGKILL);
+	waitpid(target, NULL, 0);
+	return bad;
 }
 
 /* 0 if the tracer has ended by itself. */
@@ -277,7 +287,7 @@ int main(int argc, char **argv)
 	struct options o = {.kills = 1000, .max_us = 12000, .seed = (unsigned int)time(NULL)};
 	int c, value = 0;
 
-	while ((c = getopt(argc, argv, "n:s:w:cfqktv")) != -1) {
+	while ((c = getopt(argc, argv, "n:s:w:bcfqktv")) != -1) {
 		if (strchr("nsw", c) && parse_int(optarg, &value) < 0)
 			return 2;
 		if (c == 'n')
@@ -286,6 +296,8 @@ int main(int argc, char **argv)
 			o.seed = (unsigned int)value;
 		else if (c == 'w')
 			o.max_us = value;
+		else if (c == 'b')
+			o.busy_flags |= BUSY_THREAD_CHILD;
 		else if (c == 'c')
 			o.busy_flags |= BUSY_CATCH_ALL;
 		else if (c == 'f')

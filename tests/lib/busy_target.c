@@ -388,6 +388,46 @@ static void target_main(int flags)
 	_exit(0);
 }
 
+static pid_t fork_target(int flags)
+{
+	pid_t parent = getpid(), pid = fork();
+
+	if (pid == 0) {
+		/* Not PR_SET_PDEATHSIG: the thread that forked ends before the process. */
+		if (!(flags & BUSY_THREAD_CHILD))
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (getppid() == parent)
+			target_main(flags);
+		_exit(0);
+	}
+	return pid;
+}
+
+static void *forking_thread(void *flags)
+{
+	return (void *)(intptr_t)fork_target(*(int *)flags);
+}
+
+static void use_stack(void)
+{
+	volatile char deep[1 << 20];
+
+	for (size_t i = 0; i < sizeof(deep); i += 4096)
+		deep[i] = 1;
+}
+
+static pid_t fork_by_thread(int *flags)
+{
+	pthread_t thread;
+	void *pid;
+
+	use_stack();
+	if (pthread_create(&thread, NULL, forking_thread, flags) != 0 ||
+	    pthread_join(thread, &pid) != 0)
+		return -1;
+	return (pid_t)(intptr_t)pid;
+}
+
 pid_t busy_start(int flags, struct busy **ret)
 {
 	pid_t pid;
@@ -401,11 +441,7 @@ pid_t busy_start(int flags, struct busy **ret)
 		snprintf(busy->workers[busy->n++].name, sizeof(busy->workers[0].name), "%s",
 			 workers[i].name);
 	}
-	pid = fork();
-	if (pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		target_main(flags);
-	}
+	pid = flags & BUSY_THREAD_CHILD ? fork_by_thread(&flags) : fork_target(flags);
 	*ret = busy;
 	return pid;
 }

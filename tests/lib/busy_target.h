@@ -35,6 +35,8 @@ enum busy_flags {
 	 */
 	BUSY_ALLOW_EINTR = 4,
 	BUSY_FILTER = 2, /* a seccomp filter that kills for what a tracer's helper would call */
+	/* Forked by a thread, when all of the main stack had been used: nobody runs on that one. */
+	BUSY_THREAD_CHILD = 8,
 };
 
 /* Forks the target; its state is in *ret (shared memory). */

@@ -119,7 +119,7 @@ struct file_source {
 /*
  * The file of an area: the copy that the images have; with `local`, else the file of this machine,
  * if it is the one that was mapped as far as its record tells (size, build id, checksum). It stays
- * the space's. NULL, and the reason, if there is neither.
+ * the space's, and is valid until the next call. NULL, and the reason, if there is neither.
  */
 const struct file_source *space_file(struct space *s, const struct area *a, bool local,
 				     const char **ret_why);

@@ -90,7 +90,7 @@ class Chain:
             expect(os.path.exists(os.path.join(self.images(self.level), "inventory.img")),
                    f"{when}: a keeper for images that aren't complete")
         elif not self.keeper:
-            wait_for(f"the protection to end, {when}", lambda: not tracked(self.storm.pid), limit=5)
+            wait_for(f"the protection to end, {when}", lambda: not tracked(self.storm.pid), limit=30)
 
     def await_helpers(self, when):
         """Children of torpor that outlive it for a moment have its name."""
@@ -100,7 +100,7 @@ class Chain:
             self.storm.reap_rest()
             return not [pid for pid in tree_of(os.getpid())[1:]
                         if images_comm(pid) == name]
-        wait_for(f"torpor's children to end, {when}", gone, limit=10)
+        wait_for(f"torpor's children to end, {when}", gone, limit=60)
 
     def bring_back(self):
         """The last dump, on top of whatever there is; or of one more step that is well."""

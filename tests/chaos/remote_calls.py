@@ -19,7 +19,7 @@ MODES = ([], ["-b"], ["-c"], ["-t"], ["-k"])
 
 def test(t):
     for mode in MODES:
-        done = subprocess.run([PROGRAM, "-n", str(3 * KILLS), "-s", str(SEED), *mode], cwd=t.path(),
+        done = subprocess.run([PROGRAM, "-n", str(2 * KILLS), "-s", str(SEED), *mode], cwd=t.path(),
                               capture_output=True, text=True, check=False)
         print(" ".join(mode), done.stdout)
         expect(done.returncode == 0, f"{mode}: {done.stdout}{done.stderr}")

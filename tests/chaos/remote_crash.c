@@ -35,6 +35,10 @@
 #include <time.h>
 #include <unistd.h>
 
+/* Waits on a machine that may be busy with other tests: 20 and 60 s. */
+#define STOPPED_TRIES 10000
+#define ENDED_TRIES   6000
+
 struct options {
 	int kills, max_us, busy_flags;
 	unsigned int seed;
@@ -170,7 +174,7 @@ static bool is_harmed(const struct busy *busy)
 	unsigned long last[BUSY_WORKERS_MAX];
 
 	busy_rounds(busy, last);
-	for (int i = 0; i < 100; i++) {
+	for (int i = 0; i < 600; i++) {
 		sleep_us(50000);
 		if (!busy_stuck(busy, last))
 			return busy_check(busy, NULL) != 0;
@@ -182,7 +186,7 @@ static bool is_harmed(const struct busy *busy)
  */
 static bool is_stopped(pid_t pid)
 {
-	for (int i = 0; i < 500; i++) {
+	for (int i = 0; i < STOPPED_TRIES; i++) {
 		char path[64], c = 0;
 		FILE *f;
 
@@ -195,7 +199,7 @@ static bool is_stopped(pid_t pid)
 		if (c == 'T')
 			return true;
 		sleep_us(2000);
-		if (i == 499)
+		if (i == STOPPED_TRIES - 1)
 			printf("state %c\n", c);
 	}
 	return false;
@@ -258,9 +262,9 @@ static int kill_one_target(const struct options *o)
 		trace(target);
 	sleep_us(rand() % o->max_us);
 	kill(target, SIGKILL);
-	for (i = 0; i < 1000 && waitpid(tracer, &status, WNOHANG) == 0; i++)
+	for (i = 0; i < ENDED_TRIES && waitpid(tracer, &status, WNOHANG) == 0; i++)
 		sleep_us(10000);
-	if (i == 1000) {
+	if (i == ENDED_TRIES) {
 		printf("tracer %d hangs\n", tracer);
 		kill(tracer, SIGKILL);
 		waitpid(tracer, &status, 0);
@@ -269,7 +273,7 @@ static int kill_one_target(const struct options *o)
 	}
 	waitpid(target, NULL, 0);
 	munmap(busy, sizeof(*busy));
-	return i == 1000 || !WIFEXITED(status);
+	return i == ENDED_TRIES || !WIFEXITED(status);
 }
 
 static int run_kill_targets(const struct options *o)

@@ -6,7 +6,7 @@ import os
 import struct
 
 import snapshot
-from freeze import Skip, alive, expect, read, reap, tree_of, wait_for
+from freeze import Failure, Skip, alive, expect, read, reap, tree_of, wait_for
 
 SLOTS = 1024
 
@@ -38,8 +38,11 @@ class Storm:
     def check(self, when):
         """It goes on, nobody traces it, it has nothing foreign, and has no complaints."""
         begin = self.steps()
-        wait_for(f"the storm to go on, {when}",
-                 lambda: self.steps() > begin + 2 or not alive(self.pid), limit=20)
+        try:
+            wait_for(f"the storm to go on, {when}",
+                     lambda: self.steps() > begin + 2 or not alive(self.pid), limit=60)
+        except Failure as failure:
+            raise Failure(f"{failure}\n{self.states()}") from None
         self.complaints(when)
         expect(alive(self.pid), f"{when}: it is gone")
         for pid in tree_of(self.pid):
@@ -47,6 +50,17 @@ class Storm:
             expect(tracer == "0", f"{when}: pid {pid} is traced by {tracer}")
             # One that is just being forked has none, either.
             expect(not snapshot.userfaultfds(pid), f"{when}: pid {pid} has a userfaultfd")
+
+    def states(self):
+        """What the kernel says of each thread that doesn't go on."""
+        lines = []
+        for pid in tree_of(self.pid):
+            for tid in sorted(os.listdir(f"/proc/{pid}/task")) if alive(pid) else []:
+                where = f"/proc/{pid}/task/{tid}"
+                state = snapshot.status_of(f"{where}/status")
+                lines.append(f"{pid}/{tid}: {state.get('State')} tracer {state.get('TracerPid')} "
+                             f"{read(where + '/wchan')} {read(where + '/syscall').strip()}")
+        return "\n".join(lines)
 
     def complaints(self, when):
         said = [line for line in read(self.program.output).splitlines()

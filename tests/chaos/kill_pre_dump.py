@@ -28,6 +28,7 @@ class Chain:
     def __init__(self, t):
         self.t, self.storm, self.killer = t, Storm(t), Killer(t)
         self.number = self.level = 0
+        self.longest = 0  # seconds that a step takes
         self.keeper = []
         self.counts = {"killed": 0, "finished": 0, "restored": 0, "full": 0}
 
@@ -49,24 +50,27 @@ class Chain:
                 "--track-mem", *previous, *more]
 
     def measure(self):
-        longest = 0
+        self.longest = 0
         for verb in (["pre-dump"], ["dump", "--leave-running"]) * 2:
             begin = time.monotonic()
             self.t.torpor.must(*self.words(*verb))
             self.complete = self.level
-            longest = max(longest, time.monotonic() - begin)
-        return longest
+            self.longest = max(self.longest, time.monotonic() - begin)
 
-    def strike(self, longest):
+    def strike(self):
         verb = self.killer.random.choice((["pre-dump"], ["dump", "--leave-running"]))
         words = self.words(*verb)
         popen = subprocess.Popen([self.t.torpor.binary, *map(str, words)],
                                  stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                  start_new_session=True)
-        time.sleep(self.killer.random.uniform(0, 2 * longest))
-        if popen.poll() is None:
+        begin = time.monotonic()
+        try:
+            status = popen.wait(timeout=self.killer.random.uniform(0, 2 * self.longest))
+            # The machine may have been busier when it was measured.
+            self.longest = min(self.longest, time.monotonic() - begin)
+        except subprocess.TimeoutExpired:
             popen.kill()
-        status = popen.wait()
+            status = popen.wait()
         when = f"chain {self.number} level {self.level} ({' '.join(verb)}, status {status})"
         expect(status in (0, -signal.SIGKILL), f"{when}: {self.errors()}")
         self.counts["killed" if status else "finished"] += 1
@@ -134,17 +138,17 @@ def test(t):
     chain = Chain(t)
     chain.storm.check("before")
     chain.begin()
-    longest = chain.measure()
+    chain.measure()
     for number in range(KILLS):
         if number % PER_CHAIN == 0:
             chain.begin()
-        chain.strike(longest)
+        chain.strike()
         if number % PER_CHAIN == PER_CHAIN - 1:
             chain.bring_back()
     chain.bring_back()
     chain.storm.finish()
     counts = chain.counts
-    print(f"{counts['killed']} killed within {longest * 1000:.0f} ms, {counts['finished']} finished "
+    print(f"{counts['killed']} killed within {chain.longest * 1000:.0f} ms, {counts['finished']} finished "
           f"before, {counts['restored']} restored, {counts['full']} of those from full dumps")
     expect(counts["killed"] > KILLS / 10, f"too few were killed: {counts}")
 

@@ -62,9 +62,13 @@ static int is_wrong(const struct loose *l, uint64_t page)
 	return r < 0 ? r : page_sum(bytes) != le32toh(l->sums.sums[page]);
 }
 
+/* Of a file that is nothing but damage, so many places are named. */
+#define PLACES_MAX 32
+
 /* Pages that follow each other are one problem. */
 static void compare(const struct loose *l)
 {
+	unsigned int places = 0;
 	int before = 0;
 
 	for (uint64_t page = 0; page < l->sums.npages; page++) {
@@ -74,6 +78,9 @@ static void compare(const struct loose *l)
 		if (wrong < 0)
 			err_sys(&err, wrong, "%s: read the pages at byte %" PRIu64, l->name,
 				page * PAGE);
+		else if (wrong && !before && places++ == PLACES_MAX)
+			err_input(&err, "%s: more pages have changed since they were dumped",
+				  l->name);
 		else if (wrong && !before)
 			err_input(&err,
 				  "%s: the page at byte %" PRIu64
@@ -81,7 +88,7 @@ static void compare(const struct loose *l)
 				  l->name, page * PAGE);
 		if (err.code)
 			l->fn(l->arg, &err);
-		if (wrong < 0)
+		if (wrong < 0 || places > PLACES_MAX)
 			return;
 		before = wrong;
 	}

@@ -16,8 +16,7 @@ MUST_USE int inventory_remove(const struct img_dir *dir, struct err *err);
 /* How images hang together with those that they build on. */
 struct inventory_chain {
 	char run_id[37];	/* a UUID as text; "": none is recorded */
-	char parent_run_id[37]; /* of the images that `parent` leads to; "": unknown, or no parent
-				 */
+	char parent_run_id[37]; /* of those that `parent` leads to; "": unknown, or none */
 	uint64_t uptime_us;	/* of the machine when they were begun; 0: unknown */
 	bool pre_dump;		/* only memory */
 	bool cow; /* PE_COW is used, here or in a parent: others can't read it right */

@@ -23,7 +23,7 @@
 #include <sys/stat.h>
 
 #define BUF_LEN	      (64u * 1024)
-#define INVENTORY_MAX (64u << 10)
+#define INVENTORY_MAX (64 << 10)
 
 struct img_sums {
 	pthread_mutex_t lock; /* of the list, for writers */
@@ -239,9 +239,12 @@ static bool only_run_id_differs(const struct img_dir *dir, const struct img_sum 
 {
 	auto_free char *bytes = NULL, *changed = NULL;
 	size_t size, len = strlen(run_id);
+	struct stat st;
 
-	if (io_read_file(dir->fd, inventory->name, &bytes, &size) < 0 || size != inventory->size ||
-	    size > INVENTORY_MAX)
+	if (fstatat(dir->fd, inventory->name, &st, 0) < 0 || !S_ISREG(st.st_mode) ||
+	    (uint64_t)st.st_size != inventory->size || st.st_size > INVENTORY_MAX)
+		return false;
+	if (io_read_file(dir->fd, inventory->name, &bytes, &size) < 0 || size != inventory->size)
 		return false;
 	changed = xcalloc(1, size);
 	for (size_t at = 0; at + len <= size; at++) {

@@ -171,8 +171,7 @@ void storm_place_map(struct storm_place *p)
 	bool shared = !storm_is_private(p), file = p->fd >= 0;
 	int flags = (shared ? MAP_SHARED : MAP_PRIVATE) | (file ? 0 : MAP_ANONYMOUS) | MAP_FIXED;
 
-	/* A shared object is as large as its first mapping; without this, growing leads beyond it.
-	 */
+	/* A shared object is as large as its first mapping; growing would lead beyond it. */
 	MUST(mmap(p->at, p->max * PAGE, PROT_READ | PROT_WRITE, flags, p->fd, 0) == p->at);
 	if (p->npages < p->max)
 		SYS(munmap(p->at + p->npages * PAGE, (p->max - p->npages) * PAGE));

@@ -3,8 +3,8 @@
  * Drill for task/ alone, without memory, files and the engine:
  *
  *	task_drill dump PID DIR		freeze the tree, write core-*.img and seccomp.img, let it go
- *	task_drill load DIR PID [TID...]	read and check what was written, print what is in
- *the way
+ *	task_drill load DIR PID [TID...]	read and check what was written, print
+ *						what is in the way
  */
 #include "base/auto.h"
 #include "remote/batch.h"

@@ -393,9 +393,7 @@ static pid_t fork_target(int flags)
 	pid_t parent = getpid(), pid = fork();
 
 	if (pid == 0) {
-		/* Not PR_SET_PDEATHSIG: the thread that forked ends before the process. */
-		if (!(flags & BUSY_THREAD_CHILD))
-			prctl(PR_SET_PDEATHSIG, SIGKILL);
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (getppid() == parent)
 			target_main(flags);
 		_exit(0);
@@ -403,9 +401,20 @@ static pid_t fork_target(int flags)
 	return pid;
 }
 
-static void *forking_thread(void *flags)
+struct fork_order {
+	int flags;
+	_Atomic pid_t pid; /* 0 until it is done */
+};
+
+/* Stays: its end would be that of the child (PR_SET_PDEATHSIG). */
+static void *forking_thread(void *arg)
 {
-	return (void *)(intptr_t)fork_target(*(int *)flags);
+	struct fork_order *order = arg;
+
+	order->pid = fork_target(order->flags);
+	while (pause() < 0)
+		;
+	return NULL;
 }
 
 static void use_stack(void)
@@ -416,16 +425,19 @@ static void use_stack(void)
 		deep[i] = 1;
 }
 
-static pid_t fork_by_thread(int *flags)
+static pid_t fork_by_thread(int flags)
 {
+	static struct fork_order order;
 	pthread_t thread;
-	void *pid;
 
+	order.flags = flags;
+	order.pid = 0;
 	use_stack();
-	if (pthread_create(&thread, NULL, forking_thread, flags) != 0 ||
-	    pthread_join(thread, &pid) != 0)
+	if (pthread_create(&thread, NULL, forking_thread, &order) != 0)
 		return -1;
-	return (pid_t)(intptr_t)pid;
+	while (!order.pid)
+		usleep(1000);
+	return order.pid;
 }
 
 pid_t busy_start(int flags, struct busy **ret)
@@ -441,7 +453,7 @@ pid_t busy_start(int flags, struct busy **ret)
 		snprintf(busy->workers[busy->n++].name, sizeof(busy->workers[0].name), "%s",
 			 workers[i].name);
 	}
-	pid = flags & BUSY_THREAD_CHILD ? fork_by_thread(&flags) : fork_target(flags);
+	pid = flags & BUSY_THREAD_CHILD ? fork_by_thread(flags) : fork_target(flags);
 	*ret = busy;
 	return pid;
 }
